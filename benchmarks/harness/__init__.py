@@ -1,0 +1,1 @@
+"""The torch microbenchmarks; the only room that may import torch."""

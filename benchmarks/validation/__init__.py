@@ -1,0 +1,1 @@
+"""Replays measured and published values through the estimators and scores them."""

@@ -1,0 +1,86 @@
+"""What a fact is: frozen records of accelerators and prices, in base units, each with its source and date.
+
+The readers in this folder fill them from `catalog.yaml`, `data/` and the user's overlays; estimators only see these
+records. Rates are dense. A missing number is None and is never guessed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CloudClass(StrEnum):
+    """Who sells: prices of one chip differ 2 to 5 times between these."""
+
+    HYPERSCALER = "hyperscaler"
+    GPU_CLOUD = "gpu-cloud"
+    MARKETPLACE = "marketplace"
+
+
+class PricePlan(StrEnum):
+    """On which terms."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+    RESERVED = "reserved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One accelerator variant. `peak_flops_per_s` maps a number format (fp64, fp32, tf32, bf16, fp16, fp8, fp4, int8)
+    to its dense rate; `link_bytes_per_s` is one way, per accelerator, inside a domain of `link_domain` accelerators;
+    `network_bytes_per_s_per_node` is one way, per node of `accelerators_per_node`.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    architecture: str
+    release_date: str
+    memory_bytes: float  # as sold
+    usable_memory_bytes: float  # what a program can allocate before its own overhead
+    usable_memory_source: str
+    memory_type: str
+    memory_bandwidth_bytes_per_s: float
+    peak_flops_per_s: Mapping[str, float]
+    power_w: float | None = None
+    link: str = ""
+    link_bytes_per_s: float | None = None
+    link_domain: int | None = None
+    accelerators_per_node: int | None = None
+    pcie: str = ""
+    network_bytes_per_s_per_node: float | None = None
+    compute_units: int | None = None
+    l2_bytes: float | None = None
+    list_price_usd: float | None = None
+    price_basis: str = ""
+    confidence: str = "medium"
+    sources: tuple[str, ...] = ()
+    note: str = ""
+    aliases: tuple[str, ...] = ()
+    origin: str = "catalog.yaml"  # the file that defined it: ours or an overlay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """US dollars for one accelerator for one hour: the lowest and (where known) the median of `points` offers."""
+
+    accelerator: str
+    cloud: str
+    cloud_class: CloudClass
+    plan: PricePlan
+    terms: str  # the plan in the seller's words
+    usd_per_hour: float
+    median_usd_per_hour: float | None
+    points: int | None
+    region: str
+    instance: str
+    accelerators_per_instance: int | None
+    covers: str
+    date: str  # ISO date, month or bracket "2025-09..2026-08"
+    date_basis: str
+    source: str
+    note: str = ""
+    origin: str = "catalog.yaml"

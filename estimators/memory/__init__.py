@@ -1,0 +1,1 @@
+"""What a job keeps in accelerator memory, by component and by instant."""

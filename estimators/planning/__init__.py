@@ -1,0 +1,1 @@
+"""The search over requests: what a budget, a deadline or a target buys."""

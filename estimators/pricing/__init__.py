@@ -1,0 +1,1 @@
+"""Money: hours times a dated price, with the spread between sellers."""

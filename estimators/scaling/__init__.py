@@ -1,0 +1,1 @@
+"""Scaling laws: loss from size and tokens, the best size for a budget, and how sure either is."""

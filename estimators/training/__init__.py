@@ -1,0 +1,1 @@
+"""One training run: FLOPs, layout, step time, days."""
