@@ -151,6 +151,9 @@ def read_accelerators(text: str) -> tuple[str, int | None]:
 def _significant(value: float, digits: int) -> str:
     if value == 0:
         return "0"
+    if abs(value) >= 10**digits:
+        return f"{round(value):,}"
+    value = float(f"{value:.{digits - 1}e}")  # rounds 0.9996 up to 1.00 before its digits are counted
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     rounded = round(value, places) if places else round(value)
     return f"{rounded:,.{places}f}" if places else f"{rounded:,}"
