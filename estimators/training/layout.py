@@ -25,6 +25,7 @@ class Recompute(StrEnum):
     NONE = "none"
     SELECTIVE = "selective"  # attention scores and softmax only (arXiv:2205.05198, section 5)
     FULL = "full"  # only layer inputs are kept
+    PRODUCTS = "products"  # attention's output and every second matrix product's are kept (torchtitan "selective op")
 
 
 class Precision(StrEnum):
@@ -49,6 +50,31 @@ class Optimizer(StrEnum):
     MUON = "muon"  # momentum on matrices, AdamW on embeddings, head and vectors
 
 
+class Framework(StrEnum):
+    """Training software, as far as its habits decide memory and time; releases and forks count to the nearest."""
+
+    MEGATRON = "megatron"  # Megatron-LM/Core, NeMo, Megatron-Bridge, Primus
+    MEGATRON_DEEPSPEED = "megatron-deepspeed"  # fp16/bf16 optimizer of DeepSpeed under Megatron's parallel layers
+    FSDP = "fsdp"  # PyTorch FSDP with its own trainer: torchtitan, torchtune, LLM Foundry, fms-fsdp
+    HUGGING_FACE = "hugging-face"  # Transformers and its trainers: PEFT, ms-swift, Axolotl, LLaMA-Factory
+    HF_DEEPSPEED = "hf-deepspeed"  # Transformers on DeepSpeed ZeRO: XTuner, Qwen's recipes
+    LITGPT = "litgpt"
+    UNSLOTH = "unsloth"
+    INTERNEVO = "internevo"
+    COLOSSAL = "colossal-ai"
+    JAX = "jax"  # MaxText, Pax, Levanter
+    NEURON = "neuron"  # AWS NeuronX on Trainium
+    HABANA = "habana"  # Optimum Habana on Gaudi
+
+
+class Offload(StrEnum):
+    """What lives in host memory between uses."""
+
+    OPTIMIZER = "optimizer"
+    PARAMETERS = "parameters"
+    ACTIVATIONS = "activations"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """accelerators = tp * pp * cp * dp; ep divides dp * cp (expert parallel ranks are taken from them).
@@ -66,6 +92,7 @@ class Layout:
     zero: Zero = Zero.NONE
     sequence_parallel: bool = False
     micro_batch: int = 1  # sequences per data-parallel rank per forward pass
+    zero_ranks: int | None = None  # ranks that split one copy (hybrid sharding); None: all of dp x cp
 
     @property
     def dp(self) -> int:
@@ -80,6 +107,7 @@ class Adapter:
     rank: int
     targets: tuple[str, ...] = ("attention", "mlp")  # groups of matrices: attention, mlp, head; or "all"
     base_bits: float = 16  # bits per frozen weight; 4 + 0.127 for NF4 with double quantisation (arXiv:2305.14314)
+    trains_embeddings: bool = False  # embedding and head are trained in full besides the adapters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +133,9 @@ class Recipe:
     flash_attention: bool = True
     adapter: Adapter | None = None
     fp32_gradients: bool = True  # gradients accumulate in fp32 (Megatron); False: in the weights' format
+    fp32_weights: bool = True  # an fp32 copy of trained weights is kept; False: pure bf16, states in bf16 too
+    bf16_moments: bool = False  # Adam's moments in bf16 although weights have an fp32 copy (DeepSeek-V3)
+    offload: tuple[Offload, ...] = ()
+    framework: Framework | None = None  # None: not decided; the band covers the usual ones
+    compiled: bool = False  # torch.compile or the like fuses elementwise work
+    chunked_loss: bool = False  # cross-entropy by chunks or fused with the head: logits never exist whole
