@@ -27,7 +27,8 @@ Cell = Quantity | Value | str | int | float | bool | None
 @dataclass(frozen=True, slots=True)
 class Column:
     """`key` names it in CSV and JSON, `title` on the screen; numbers align right. `wide_only` columns are dropped
-    first where the terminal is narrow."""
+    first where the terminal is narrow.
+    """
 
     key: str
     title: str
