@@ -1,0 +1,1 @@
+"""Programs that fit the coefficient files under `data/efficiency/` from measured rows; development only."""
