@@ -1,0 +1,384 @@
+"""Measured training rows (`data/measured/training_*.csv`, or a user's own): configuration and measurement kept apart.
+
+`read_rows` splits every row at once into `configuration` (what was run) and `measured` (what came out): predictors are
+only ever handed the first, so they cannot see the second. `read_settings` turns the configuration into our types with
+None for what the row leaves unsaid; filling the gaps "as an expert would" is the business of each validator, and
+widens its band. The columns are those of `data/measured/training_memory.csv` and `training_throughput.csv`; unknown
+columns are kept as configuration text and ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...estimators.errors import InputError
+from ...estimators.models.shape import ModelShape
+from ...estimators.training.layout import Adapter, Framework, Offload, Optimizer, Precision, Recompute, Zero
+from . import spellings
+from .columns import option, shape_from_columns
+
+if TYPE_CHECKING:
+    from ...estimators.facts.catalog import Catalog
+    from ...estimators.facts.records import Accelerator
+
+MEASURED_COLUMNS = frozenset(
+    (
+        "peak_memory_value",
+        "peak_memory_gib",
+        "peak_memory_gb_per_gpu",
+        "cpu_memory_gb",
+        "fits",
+        "samples_per_s",
+        "step_time_s",
+        "tokens_per_s_per_gpu",
+        "train_time_s",
+        "tflops_per_gpu_reported",
+        "mfu_reported",
+        "hfu_reported",
+        "mfu_peak_assumed_tflops",
+        "mfu_bf16_full_calc",
+        "mfu_bf16_causal_calc",
+        "tflops_model_full_calc",
+        "tflops_model_causal_calc",
+        "check",
+        "model_gflop_per_token_full",
+        "model_gflop_per_token_causal",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells of one row by column name; blank and "nan" are the same: unsaid."""
+
+    values: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        """The cell as text, "" when unsaid."""
+        value = (self.values.get(name) or "").strip()
+        return "" if value.lower() in ("nan", "none stated", "not stated") else value
+
+    def number(self, name: str) -> float | None:
+        """The cell as a number, None when unsaid or not a number."""
+        try:
+            return float(self.text(name).replace(",", "")) if self.text(name) else None
+        except ValueError:
+            return None
+
+    def whole(self, name: str) -> int | None:
+        """The cell as a whole number, None when unsaid."""
+        value = self.number(name)
+        return None if value is None else round(value)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRow:
+    """One measured row, split. `source` is the place the row was read from ("owner/name"), used to group scores."""
+
+    id: str
+    source: str
+    family: str  # source x model x accelerator: rows that must not be split between fitting and testing
+    quality: str
+    scored: bool
+    configuration: Cells
+    measured: Cells
+
+
+def read_rows(path: Path) -> tuple[MeasuredRow, ...]:
+    """Read a CSV file of measured rows.
+
+    Raises:
+        InputError: the file cannot be read, or has no `model`, `layers` or `n_params` column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            records = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV file of measured rows: {error}.") from None
+    if not {"model", "layers", "n_params"} & set(columns):
+        raise InputError(
+            f"{path} has none of the columns model, layers, n_params; "
+            "it needs those of data/measured/training_memory.csv or training_throughput.csv."
+        )
+    return tuple(split_row(record, number) for number, record in enumerate(records, start=2))
+
+
+def split_row(record: Mapping[str, str | None], line: int = 0) -> MeasuredRow:
+    """Split one record of a CSV file into configuration and measurement."""
+    clean = {
+        name: value or "" for name, value in record.items() if isinstance(name, str) and not isinstance(value, list)
+    }
+    configuration = Cells({name: value for name, value in clean.items() if name not in MEASURED_COLUMNS})
+    measured = Cells({name: value for name, value in clean.items() if name in MEASURED_COLUMNS})
+    source = configuration.text("source")
+    place = source.split(":")[0].strip() if ":" in source else source
+    return MeasuredRow(
+        id=configuration.text("id") or f"line {line}",
+        source=place or "unnamed",
+        family=" | ".join((place, configuration.text("model"), configuration.text("accelerator"))),
+        quality=configuration.text("quality") or "?",
+        scored=configuration.text("scored").lower() not in ("false", "no", "0"),
+        configuration=configuration,
+        measured=measured,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a row says about its job; None where it does not say. `filled` names gaps closed in reading the model.
+
+    `accelerator` is None when the chip is unsaid or unknown to the catalog; `memory_bytes` is what the row states.
+    `micro_batches` is the number per pipeline and step (gradient accumulation).
+    """
+
+    name: str
+    task: str
+    year: int | None
+    framework: Framework | None
+    shape: ModelShape
+    filled: tuple[str, ...]
+    accelerator: Accelerator | None
+    accelerator_text: str
+    memory_bytes: float | None
+    accelerators: int | None
+    tp: int | None
+    pp: int | None
+    dp: int | None
+    cp: int | None
+    ep: int | None
+    interleave: int | None
+    zero: Zero | None
+    zero_ranks: int | None
+    sequence_parallel: bool | None
+    micro_batch: int | None
+    micro_batches: int | None
+    global_batch: int | None
+    sequence_tokens: int | None
+    sequence_is_maximum: bool  # sequences are shorter than sequence_tokens and are not padded to it
+    precision: Precision | None
+    pure_weights: bool
+    optimizer: Optimizer | None
+    bf16_moments: bool
+    recompute: Recompute | None
+    flash_attention: bool | None
+    compiled: bool | None
+    chunked_loss: bool | None
+    offload: tuple[Offload, ...]
+    adapter: Adapter | None
+    notes: str
+
+
+def read_settings(row: MeasuredRow, catalog: Catalog) -> Settings | None:
+    """Return what the row says, None when the model cannot be known from it."""
+    cells = row.configuration
+    reading = shape_from_columns(dict(cells.values))
+    if reading is None:
+        return None
+    notes = cells.text("notes")
+    task = cells.text("task").lower()
+    precision_text, zero_text = cells.text("precision"), cells.text("zero_or_fsdp")
+    optimizer_text = f"{cells.text('optimizer')} {'8-bit' if '+ 8-bit' in notes or 'step 8: ' in notes else ''}"
+    sharding = spellings.sharding(option(notes, "data-parallel-sharding-strategy") or zero_text)
+    memory_gb = cells.number("accelerator_mem_gb")
+    chunks = cells.whole("vp") or _interleave(notes, reading.shape.layers, cells.whole("pp"))
+    return Settings(
+        name=cells.text("model"),
+        task=task,
+        year=cells.whole("year"),
+        framework=spellings.framework(f"{cells.text('framework')}") or spellings.framework(row.source),
+        shape=reading.shape,
+        filled=reading.filled,
+        accelerator=find_accelerator(cells.text("accelerator"), memory_gb, catalog),
+        accelerator_text=cells.text("accelerator"),
+        memory_bytes=memory_gb * 1e9 if memory_gb else None,
+        accelerators=cells.whole("accelerator_count"),
+        tp=cells.whole("tp"),
+        pp=cells.whole("pp"),
+        dp=cells.whole("dp"),
+        cp=cells.whole("cp"),
+        ep=cells.whole("ep"),
+        interleave=chunks,
+        zero=sharding.zero if sharding else None,
+        zero_ranks=sharding.ranks or None if sharding else None,
+        sequence_parallel=spellings.yes(cells.text("sequence_parallel")),
+        micro_batch=cells.whole("micro_batch"),
+        micro_batches=cells.whole("grad_accum"),
+        global_batch=cells.whole("global_batch"),
+        sequence_tokens=cells.whole("seq_len"),
+        sequence_is_maximum=_is_maximum(cells.text("seq_len_kind"), notes),
+        precision=spellings.precision(precision_text),
+        pure_weights=spellings.is_pure(precision_text),
+        optimizer=spellings.optimizer(optimizer_text) if optimizer_text.strip() else None,
+        bf16_moments="bf16 moments" in optimizer_text or "bf16 moments" in notes,
+        recompute=spellings.recompute(cells.text("recompute")),
+        flash_attention=spellings.flash_attention(cells.text("flash_attention")),
+        compiled=spellings.yes(cells.text("compile")),
+        chunked_loss=True if _is_chunked(notes, cells.text("framework")) else None,
+        offload=_offload(cells),
+        adapter=_adapter(cells, task),
+        notes=notes,
+    )
+
+
+def _is_maximum(kind: str, notes: str) -> bool:
+    low = kind.lower()
+    if "packed" in low or "padded)" in low or "longest example" in low:
+        return False
+    return "max" in low or "shorter" in low or "baseline unpacked" in notes
+
+
+def _is_chunked(notes: str, framework: str) -> bool:
+    low = f"{notes} {framework}".lower()
+    step = low.partition("cumulative step ")[2]
+    if step[:1].isdigit():
+        return int(step.split(":")[0]) >= 4  # torchtune's cumulative table: chunked loss joins at step 4
+    return "chunked cross" in low or "liger" in low or "unsloth" in low or "fused linear cross" in low
+
+
+def _interleave(notes: str, layers: int, pp: int | None) -> int | None:
+    """Virtual stages from Megatron's layers per virtual stage."""
+    per_stage = option(notes, "num-layers-per-virtual-pipeline-stage")
+    if per_stage.isdigit() and pp:
+        return max(1, layers // (pp * int(per_stage)))
+    return None
+
+
+def _offload(cells: Cells) -> tuple[Offload, ...]:
+    kinds = spellings.offload(cells.text("cpu_offload"))
+    if not kinds and "offload" in cells.text("zero_or_fsdp").lower():
+        kinds = (Offload.OPTIMIZER, Offload.PARAMETERS)
+    if "offloaded to cpu" in cells.text("recompute").lower() and Offload.ACTIVATIONS not in kinds:
+        kinds += (Offload.ACTIVATIONS,)
+    return kinds
+
+
+def _adapter(cells: Cells, task: str) -> Adapter | None:
+    method = cells.text("peft_method")
+    rank = cells.number("lora_rank")
+    if not ("lora" in task or "adapter" in task or "peft" in task or method or (rank and "full" not in task)):
+        return None
+    if method.lower() in ("none",) or task.startswith("full") or task == "pretrain":
+        return None
+    return spellings.adapter(
+        method,
+        rank,
+        cells.text("lora_targets"),
+        spellings.frozen_bits(cells.text("quantization"), cells.text("precision"), task),
+        trains_embeddings="embedding and output layer also trained" in cells.text("notes"),
+    )
+
+
+# What a row's chip name means in the catalog, first match wins; a stated memory size then picks the variant.
+_CHIPS: tuple[tuple[str, str], ...] = (
+    ("h100-nvl", "h100-nvl-94gb"),
+    ("h100-pcie", "h100-pcie-80gb"),
+    ("h200-nvl", "h200-nvl-141gb"),
+    ("gh200", "gh200-96gb"),
+    ("gb200", "gb200"),
+    ("gb300", "gb300"),
+    ("h200", "h200-sxm-141gb"),
+    ("h100", "h100-sxm-80gb"),
+    ("h800", "h800-sxm-80gb"),
+    ("h20", "h20-96gb"),
+    ("a100-pcie-40", "a100-pcie-40gb"),
+    ("a100-pcie", "a100-pcie-80gb"),
+    ("a100-40", "a100-sxm-40gb"),
+    ("a100-sxm-40", "a100-sxm-40gb"),
+    ("a100", "a100-sxm-80gb"),
+    ("a800", "a100-sxm-80gb"),
+    ("v100-pcie", "v100-pcie-32gb"),
+    ("v100", "v100-sxm2-32gb"),
+    ("b200", "b200-sxm"),
+    ("b300", "b300-sxm"),
+    ("b100", "b100"),
+    ("a6000", "rtx-a6000"),
+    ("6000-ada", "rtx-6000-ada"),
+    ("pro-6000", "rtx-pro-6000-bw-server"),
+    ("4090", "rtx-4090"),
+    ("3090", "rtx-3090"),
+    ("5090", "rtx-5090"),
+    ("l40s", "l40s"),
+    ("l40", "l40"),
+    ("l4", "l4"),
+    ("a10g", "a10g"),
+    ("a10", "a10"),
+    ("a30", "a30"),
+    ("a40", "a40"),
+    ("t4", "t4"),
+    ("p100", "p100-sxm2-16gb"),
+    ("mi210", "mi210"),
+    ("mi250", "mi250x"),
+    ("mi300", "mi300x"),
+    ("mi325", "mi325x"),
+    ("mi350", "mi350x"),
+    ("mi355", "mi355x"),
+    ("gaudi2", "gaudi2"),
+    ("gaudi-2", "gaudi2"),
+    ("gaudi3", "gaudi3"),
+    ("gaudi-3", "gaudi3"),
+    ("v5p", "tpu-v5p"),
+    ("v5e", "tpu-v5e"),
+    ("v5-lite", "tpu-v5e"),
+    ("v6e", "tpu-v6e"),
+    ("trillium", "tpu-v6e"),
+    ("v7", "tpu-v7"),
+    ("tpu7", "tpu-v7"),
+    ("ironwood", "tpu-v7"),
+    ("tpu-v4", "tpu-v4"),
+    ("tpu-v3", "tpu-v3"),
+    ("tpu-v2", "tpu-v2"),
+    ("trn1", "trainium1"),
+    ("trainium1", "trainium1"),
+    ("trn2", "trainium2"),
+    ("trainium2", "trainium2"),
+    ("trn3", "trainium3"),
+    ("trainium3", "trainium3"),
+    ("inferentia2", "inferentia2"),
+    ("inf2", "inferentia2"),
+)
+_SMALLER = {"v100-sxm2-32gb": "v100-sxm2-16gb", "a100-sxm-80gb": "a100-sxm-40gb", "v100-pcie-32gb": "v100-pcie-16gb"}
+
+
+def find_accelerator(text: str, memory_gb: float | None, catalog: Catalog) -> Accelerator | None:
+    """Return the catalog's accelerator that a row means, with the memory the row states; None when unknown.
+
+    "A100" with 40 GB is the 40 GB part; "H100-96GB-HBM2e-500W" is an H100 with 96 GB.
+    """
+    from ...estimators.names import fold  # keeps this module's imports at the types
+
+    name = fold(text.replace("(", "-").replace(")", ""))
+    if not name or ("not stated" in text.lower() and not any(chip in name for chip, _ in _CHIPS)):
+        return None
+    found = next((identity for chip, identity in _CHIPS if chip in name), None)
+    if found is None or found not in catalog.accelerators:
+        try:
+            found = catalog.find(text).id
+        except InputError:
+            return None
+    if memory_gb and found in _SMALLER and memory_gb < 0.7 * catalog.accelerators[found].memory_bytes / 1e9:
+        found = _SMALLER[found]
+    chip = catalog.accelerators[found]
+    if memory_gb and not 0.93 < memory_gb * 1e9 / chip.memory_bytes < 1.08:
+        share = memory_gb * 1e9 / chip.memory_bytes
+        chip = replace(
+            chip,
+            name=text,
+            memory_bytes=memory_gb * 1e9,
+            usable_memory_bytes=chip.usable_memory_bytes * share,
+            note=f"{chip.note} with the {memory_gb:g} GB that the row states".strip(),
+        )
+    return chip
+
+
+def by_source(rows: Sequence[MeasuredRow]) -> dict[str, list[MeasuredRow]]:
+    """Group rows by source, in order of appearance."""
+    groups: dict[str, list[MeasuredRow]] = {}
+    for row in rows:
+        groups.setdefault(row.source, []).append(row)
+    return groups
