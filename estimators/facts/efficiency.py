@@ -1,0 +1,106 @@
+"""Read the fitted training efficiency (`data/efficiency/mfu.yaml`) into frozen records.
+
+The file is written by `benchmarks/fits/mfu.py`; nobody edits it by hand. `mfu_folds.yaml` holds the same coefficients
+fitted with one tenth of the measured families left out each time, so that `flopwise validate` can predict a shipped
+row from a fit that never saw its family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import FactsError
+from .yamlfile import read
+
+_FOLDER = Path(__file__).parents[2] / "data" / "efficiency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """What measured rows did around predictions that had not seen them: quantiles of measured / predicted."""
+
+    kind: str  # "measured chip", "new chip", "fine-tune"
+    low: float  # 10th percentile
+    high: float  # 90th percentile
+    rows: int
+    basis: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MfuFit:
+    """Coefficients of the efficiency formula in `estimators/training/efficiency.py`.
+
+    `chips`, `architectures` and `vendors` are log offsets that add up; a level that no measured row has is absent and
+    counts as zero, which is its mean under the fit.
+    """
+
+    coefficients: Mapping[str, float]
+    chips: Mapping[str, float]
+    architectures: Mapping[str, float]
+    vendors: Mapping[str, float]
+    bands: Mapping[str, Band]
+    rows: int
+    families: int
+    sources: int
+    fitted_on: str
+    source: str
+
+
+@cache
+def load_mfu_fit() -> MfuFit:
+    """Return the efficiency fit on all measured rows.
+
+    Raises:
+        FactsError: the file is missing or lacks a field.
+    """
+    return _fit(_read("mfu.yaml"), "mfu.yaml")
+
+
+@cache
+def load_mfu_folds() -> tuple[MfuFit, ...]:
+    """Return the fits with one fold of families left out each; fold i leaves out the families that `fold_of` maps to i.
+
+    Raises:
+        FactsError: the file is missing or lacks a field.
+    """
+    whole = _read("mfu.yaml")
+    return tuple(_fit({**whole, **fold}, "mfu_folds.yaml") for fold in _read("mfu_folds.yaml")["folds"])
+
+
+def fold_of(source: str, model: str, accelerator: str, folds: int) -> int:
+    """Return the fold that leaves out the family (source x model x accelerator as the row writes them).
+
+    A checksum decides, so that the fitting program and the validation agree without a list.
+    """
+    from zlib import crc32
+
+    return crc32(f"{source}|{model}|{accelerator}".encode()) % folds
+
+
+def _read(name: str) -> Mapping[str, Any]:
+    file = read(_FOLDER / name, name=f"data/efficiency/{name}")
+    if not isinstance(file.data, dict):
+        raise file.error("must be a mapping; run benchmarks/fits/mfu.py again")
+    return file.data
+
+
+def _fit(data: Mapping[str, Any], name: str) -> MfuFit:
+    try:
+        return MfuFit(
+            coefficients=data["coefficients"],
+            chips=data["chips"],
+            architectures=data["architectures"],
+            vendors=data["vendors"],
+            bands={kind: Band(kind=kind, **fields) for kind, fields in data["bands"].items()},
+            rows=data["rows"],
+            families=data["families"],
+            sources=data["sources"],
+            fitted_on=str(data["fitted_on"]),
+            source=data["source"],
+        )
+    except (KeyError, TypeError) as error:
+        raise FactsError(f"is not a fit of benchmarks/fits/mfu.py: {error}", file=f"data/efficiency/{name}") from None

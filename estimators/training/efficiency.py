@@ -1,0 +1,195 @@
+"""How much of its peak an accelerator reaches in training: MFU from measured runs, with its band.
+
+MFU here is model FLOPs per second over the DENSE bf16 peak of the catalog (fp16 where a chip has no bf16), with the
+attention of causal models counted half and recomputation not counted. fp8 and fp4 runs use the same bf16 peak, so
+theirs may exceed 1. LoRA counts what LoRA needs: no weight gradient of the frozen base.
+
+    ln MFU = b0 + chip + b_n ln(n/64) + b_N ln(N/1e10) + precision + task + mixture + b_tp ln(tp)
+             - b_r ln(hardware FLOPs / model FLOPs) - ln(1 + bubble) - ln(1 + t0 P / F_layer)
+
+n accelerators, N active parameters, P the peak, F_layer the model FLOPs of one layer for one micro-batch on one
+accelerator: t0 is the time that launches and small kernels cost per layer, so small work per layer is slow on a fast
+chip. `chip` adds a vendor, an architecture and a chip offset, each shrunk to zero (a mixed model, Gelman and Hill 2007,
+chapter 12), so that an unseen chip gets the mean of its relatives. Coefficients: `data/efficiency/mfu.yaml`, written by
+`benchmarks/fits/mfu.py` from published measurements. `bubble` is the idle share of a pipeline,
+(pp - 1) / (micro-batches x interleave) (arXiv:2104.04473, section 2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..errors import InputError
+from ..facts.efficiency import MfuFit, load_mfu_fit
+from ..facts.records import Accelerator
+from ..quantity import Given, Quantity
+from .layout import Precision, Recompute
+
+MFU_CONVENTION = "model FLOPs, causal attention counted half, over the dense bf16 peak"
+_TYPICAL_TOKENS = 8192  # per micro-batch and accelerator, where the caller does not know the layer's work
+
+
+class Task(StrEnum):
+    """What kind of training it is; fine-tunes run with shorter, ragged batches."""
+
+    PRETRAIN = "pretrain"
+    FULL_FINETUNE = "full-finetune"
+    LORA = "lora"
+    QLORA = "qlora"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    """`mfu` with its band, the factors whose product is its middle, and the peak it refers to."""
+
+    mfu: Quantity
+    factors: tuple[Given, ...]
+    peak_flops_per_s: float
+    peak_format: str
+    measured_chip: bool  # whether measured runs of this very chip are in the fit
+
+
+def reference_peak(accelerator: Accelerator) -> tuple[float, str]:
+    """Return the dense rate (FLOP/s) that MFU refers to and its format: bf16, else fp16, else fp32.
+
+    Raises:
+        InputError: the accelerator has none of them.
+    """
+    for name in ("bf16", "fp16", "fp32"):
+        peak = accelerator.peak_flops_per_s.get(name)
+        if peak:
+            return peak, name
+    raise InputError(f"{accelerator.name} has no bf16, fp16 or fp32 rate in the catalog; training cannot be timed.")
+
+
+def mfu(
+    accelerator: Accelerator,
+    *,
+    precision: Precision = Precision.BF16,
+    active_params: float,
+    accelerators: int,
+    task: Task = Task.PRETRAIN,
+    recompute: Recompute = Recompute.NONE,
+    mixture: bool = False,
+    tp: int = 1,
+    layer_flops: float | None = None,
+    bubble: float = 0.0,
+    fit: MfuFit | None = None,
+) -> Quantity:
+    """Return the model FLOPs utilization (fraction of the dense bf16 peak, 80 % band) of `efficiency`."""
+    return efficiency(
+        accelerator,
+        precision=precision,
+        active_params=active_params,
+        accelerators=accelerators,
+        task=task,
+        recompute=recompute,
+        mixture=mixture,
+        tp=tp,
+        layer_flops=layer_flops,
+        bubble=bubble,
+        fit=fit,
+    ).mfu
+
+
+def efficiency(
+    accelerator: Accelerator,
+    *,
+    precision: Precision = Precision.BF16,
+    active_params: float,
+    accelerators: int,
+    task: Task = Task.PRETRAIN,
+    recompute: Recompute = Recompute.NONE,
+    mixture: bool = False,
+    tp: int = 1,
+    layer_flops: float | None = None,
+    bubble: float = 0.0,
+    fit: MfuFit | None = None,
+) -> Efficiency:
+    """Return the fitted MFU with the factors that make it.
+
+    `active_params` are those one token uses (all of them in a dense model); `layer_flops` the model FLOPs, forward and
+    backward, of one layer for one micro-batch on one accelerator (None: a layer of a usual model of that size at 8,192
+    tokens, divided by `tp`); `bubble` the idle time of the pipeline over its busy time. `fit` replaces the shipped
+    coefficients (validation passes those of a fold).
+
+    Raises:
+        InputError: the accelerator has no peak rate to refer to, or not the one `precision` needs.
+    """
+    fit = fit or load_mfu_fit()
+    peak, peak_format = reference_peak(accelerator)
+    b = fit.coefficients
+    source = f"data/efficiency/mfu.yaml, {fit.rows} rows"
+    if layer_flops is None:
+        layer_flops = 6 * active_params / typical_layers(active_params) * _TYPICAL_TOKENS / tp
+
+    logs = [("base", b["base"], "fitted mean at 64 accelerators and 10B active parameters")]
+    chip = fit.chips.get(accelerator.id)
+    relatives = fit.vendors.get(accelerator.vendor, 0.0) + fit.architectures.get(accelerator.architecture, 0.0)
+    what = accelerator.name if chip is not None else f"no measured {accelerator.name}: {_relatives(accelerator, fit)}"
+    logs.append(("chip", relatives + (chip or 0.0), what))
+    logs.append(("scale", b["ln_accelerators"] * math.log(accelerators / 64), f"{accelerators} accelerators"))
+    logs.append(("size", b["ln_active_params"] * math.log(active_params / 1e10), "active parameters"))
+    logs.append(("precision", _precision_log(precision, accelerator, active_params, b), str(precision)))
+    if task is not Task.PRETRAIN:
+        logs.append(("task", b[task.value.replace("-", "_")], str(task)))
+    if mixture:
+        logs.append(("mixture of experts", b["mixture"], "routing and expert all-to-all"))
+    if tp > 1:
+        logs.append(("tensor parallel", b["ln_tp"] * math.log(tp), f"tp {tp}"))
+    if recompute is Recompute.FULL:
+        logs.append(("recompute", -b["recompute"] * math.log(4 / 3), "one more forward pass"))
+    if bubble > 0:
+        logs.append(("pipeline bubble", -math.log1p(bubble), f"idle/busy {bubble:.3f}"))
+    floor = b["layer_floor_s"] * peak / layer_flops
+    logs.append(("launch floor", -math.log1p(floor), f"{layer_flops / peak * 1e3:.3g} ms of ideal work per layer"))
+
+    mid = math.exp(math.fsum(log for _, log, _ in logs))
+    band = fit.bands[_band_kind(task, chip is not None)]
+    quantity = Quantity(mid * band.low, mid, mid * band.high, "fraction", "80 %", band.basis)
+    factors = tuple(Given(name, math.exp(log), what, source) for name, log, what in logs)
+    return Efficiency(
+        mfu=quantity,
+        factors=factors,
+        peak_flops_per_s=peak,
+        peak_format=peak_format,
+        measured_chip=chip is not None,
+    )
+
+
+def typical_layers(active_params: float) -> float:
+    """Return the number of layers a modern dense model of this size has: 32 at 8e9, growing with the cube root."""
+    return max(2.0, 32 * (active_params / 8e9) ** (1 / 3))
+
+
+def _precision_log(
+    precision: Precision, accelerator: Accelerator, active_params: float, b: Mapping[str, float]
+) -> float:
+    if precision in (Precision.BF16, Precision.FP16):
+        return 0.0
+    peak, _ = reference_peak(accelerator)
+    own = accelerator.peak_flops_per_s.get(precision.value)
+    if not own:
+        known = ", ".join(name for name, rate in accelerator.peak_flops_per_s.items() if rate)
+        raise InputError(f"{accelerator.name} has no {precision} rate; it has {known}.")
+    if precision in (Precision.FP32, Precision.TF32):
+        return math.log(min(1.0, own / peak))  # the same share of a lower peak; no measured rows
+    size = b["fp8_ln_active_params"] * math.log(active_params / 1e10)
+    return b[precision.value] + size
+
+
+def _band_kind(task: Task, measured: bool) -> str:
+    if task is not Task.PRETRAIN:
+        return "fine-tune" if measured else "fine-tune, new chip"
+    return "pre-training" if measured else "pre-training, new chip"
+
+
+def _relatives(accelerator: Accelerator, fit: MfuFit) -> str:
+    if accelerator.architecture in fit.architectures:
+        return f"mean of measured {accelerator.architecture} chips"
+    if accelerator.vendor in fit.vendors:
+        return f"mean of measured {accelerator.vendor} chips"
+    return "mean of all measured chips"
