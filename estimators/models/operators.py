@@ -69,8 +69,18 @@ class Operator:
     head_dim, value_dim; `pairs` is the number of query-key pairs that the mask keeps for all sequences, `pairs_full`
     without mask. The others use rows x columns elements. FLOPs count multiply and add as two.
 
-    `weight_params` are the trainable numbers this operator owns per repeat (a tied head owns none); `is_active_share`
-    is the fraction of its weights one token uses (experts: active / experts, else 1).
+    `weight_params` are the trainable numbers this operator owns per repeat (a tied head owns none); `active_share`
+    is the fraction of its weights one token uses (experts: active / experts, else 1), `read_share` the fraction that
+    all its rows together read (experts: those that got a token, routing taken as uniform).
+
+    `run` says to which run of equal layers (`StackShape.runs`) it belongs, -1 when it stands outside the layers.
+    `matrices` counts the projections that share this product (query, key and value: 3; gate and up: 2); adapters put
+    a pair of factors on each.
+
+    What backward keeps: `saved_values` at activation precision and `saved_bytes_extra` with a flash kernel and fused
+    elementwise chains. `saved_values_eager` come on top when chains are not fused (PyTorch eager: the fp32 copy and
+    the normalized copy of RMSNorm, the activated gate). `score_values` is the size of the score matrices, which only
+    unfused attention keeps: one copy as softmax output and, under dropout, one more with a byte-sized mask.
     """
 
     name: str  # "decoder.attention.qkv"
@@ -94,8 +104,52 @@ class Operator:
     active_share: float = 1.0
     saved_values: float = 0  # numbers kept for backward per repeat, at activation precision, all rows
     saved_bytes_extra: float = 0  # masks, fp32 statistics and the like, in bytes
+    saved_values_eager: float = 0  # numbers kept besides by frameworks that fuse nothing
+    score_values: float = 0  # queries x keys x heads of the score matrix, never stored by a flash kernel
     output_values: float = 0  # numbers written per repeat
+    cache_values: float = 0  # numbers of the key-value cache or state that one decode step reads, per repeat
+    read_share: float = 1.0
+    matrices: int = 1
+    run: int = -1
+    dropout: bool = False  # a dropout mask belongs to it
     tied_to: str = ""  # name of the operator whose weights it shares
+
+    def saved_bytes(self, bytes_per_value: float, *, flash_attention: bool = True, fused: bool = True) -> float:
+        """Bytes that one repeat keeps for its backward pass, uncut, at `bytes_per_value` (2 for bf16).
+
+        Without `flash_attention` the softmax output stays (and under dropout its mask and its dropped copy), and the
+        row statistics of the flash kernel do not (arXiv:2205.05198, section 4.1). Without `fused` the copies that
+        eager elementwise chains make are added.
+        """
+        kept = self.saved_values + (0.0 if fused else self.saved_values_eager)
+        if self.kind is OperatorKind.ATTENTION and not flash_attention:
+            per_score = 2 * bytes_per_value + 1 if self.dropout else bytes_per_value
+            return kept * bytes_per_value + self.score_values * per_score
+        return kept * bytes_per_value + self.saved_bytes_extra
+
+    @property
+    def saved_is_divided(self) -> bool:
+        """Whether tensor parallelism divides what this operator keeps even without sequence parallelism.
+
+        The input of a column-parallel product is whole on every tensor rank, that of a row-parallel one is divided
+        (arXiv:2205.05198, equation 2: sbh(10 + 24/t + 5as/ht)). Experts have their own degree and are not answered for.
+        """
+        if self.cut is Cut.COLUMN:
+            return self.kind is not OperatorKind.MATMUL
+        return self.cut in (Cut.ROW, Cut.HEADS) or self.kind is OperatorKind.LOSS
+
+    @property
+    def matrix_values(self) -> float:
+        """Numbers of the weight matrices that one repeat multiplies with, borrowed ones (tied head) included."""
+        is_matrix = self.kind is OperatorKind.MATMUL or self.kind is OperatorKind.CONVOLUTION
+        return self.columns * self.inner * self.batch if is_matrix else 0.0
+
+    @property
+    def weights_read(self) -> float:
+        """Weight numbers that all repeats read in one pass over the rows: for experts those that got a token."""
+        if self.kind is OperatorKind.EMBEDDING:
+            return min(self.rows * self.columns, self.weight_params or float("inf")) * self.repeats
+        return max(self.matrix_values, self.weight_params) * self.read_share * self.repeats
 
     @property
     def forward_flops(self) -> float:

@@ -11,6 +11,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class ModelKind(StrEnum):
+    """What a model reads and writes; decides which stacks it has and whether it can generate."""
+
+    DECODER = "decoder"
+    ENCODER = "encoder"
+    ENCODER_DECODER = "encoder-decoder"
+    STATE_SPACE = "state space"
+    HYBRID = "hybrid"  # state-space and attention layers
+    VISION = "vision encoder"
+    DUAL_ENCODER = "dual encoder"  # images and text into one space (CLIP)
+    SPEECH = "speech encoder-decoder"
+    DIFFUSION = "diffusion transformer"
+    UNET = "diffusion u-net"
+
+
 class AttentionKind(StrEnum):
     """How keys and values are made."""
 
@@ -37,8 +52,10 @@ class AttentionShape:
     value_dim: int
     causal: bool = True
     window_tokens: int | None = None  # sliding window: keys that one query sees
+    window_is_block: bool = False  # the window is a fixed block of the sequence (Llama 4), not the last keys
     latent: LatentShape | None = None
     qkv_bias: bool = False
+    key_bias: bool = True  # False: keys have none where queries and values do (Whisper)
     out_bias: bool = False
     qk_norm: str = ""  # "", "head" (head_dim weights each) or "full" (heads x head_dim weights each)
     sinks: bool = False  # one learned logit per head (gpt-oss)
@@ -99,6 +116,22 @@ class StateSpaceShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionShape:
+    """One more matrix product: a patch or audio convolution, a pooler, a classifier, an adaptive norm.
+
+    `inputs` is kernel size times channels for a convolution. It has `rows_per_token` rows for each token of the stack
+    that comes from the input (a class token does not), or one row per sequence when that is 0.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    bias: bool = False
+    rows_per_token: float = 0.0
+    convolution: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerShape:
     """One kind of layer; absent parts are None. `norms` counts the norm layers of hidden width in it."""
 
@@ -110,6 +143,7 @@ class LayerShape:
     norms: int = 2
     norm_params: int = 1  # vectors of hidden width per norm: 1 RMSNorm, 2 LayerNorm, 0 without parameters
     parallel: bool = False  # attention and feed-forward read the same input
+    conditioning: tuple[ProjectionShape, ...] = ()  # once per sequence: scale and shift of norms (DiT)
     extra_params: int = 0  # parameters of parts that the fields above do not name; `ModelShape.note` says which
 
 
@@ -121,7 +155,13 @@ class StackShape:
     hidden: int
     runs: tuple[tuple[int, LayerShape], ...]
     final_norm_params: int = 1  # vectors of hidden width, as LayerShape.norm_params
-    extra_params: int = 0  # embeddings of patches, projections and the like that belong to this stack only
+    extra_params: int = 0  # other parameters that belong to this stack only
+    stem: tuple[ProjectionShape, ...] = ()  # how images, audio or latents become tokens; such a stack reads no words
+    outputs: tuple[ProjectionShape, ...] = ()  # behind the last layer, besides the head over the vocabulary
+    tokens: int | None = None  # always this many (30 s of audio, one image); None: as many as asked
+    class_tokens: int = 0  # learned tokens that the stem does not make
+    position_rows: int = 0  # learned position table of this stack alone, vectors of hidden width
+    embed_norm_params: int = 0  # vectors of hidden width in a norm behind this stack's own embedding
 
     @property
     def layers(self) -> int:
@@ -135,7 +175,7 @@ class ModelShape:
 
     name: str
     family: str
-    kind: str  # "decoder", "encoder", "encoder-decoder", "vision encoder", ... as in data/models.yaml
+    kind: str  # a ModelKind
     stacks: tuple[StackShape, ...]
     vocab: int
     tied_embeddings: bool
