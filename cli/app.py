@@ -1,21 +1,112 @@
-"""The Typer application: every command is registered here, so the tree is read in one place."""
+"""The command line: every verb is named here, with the panel it stands in and the example that opens its help.
+
+To add a verb, add one line to `VERBS`. "train:train" is the function `train` in `commands/train.py`; "catalog:app" is a
+`typer.Typer` there (a noun with commands of its own). The module is imported only when its verb is used, or when all
+are listed: a command starts as fast as if it were alone. The example comes first in the verb's help, its docstring
+behind it.
+
+`main` is the edge. Whatever a person can cause becomes one sentence on stderr and an exit code: 2 for wrong usage or
+input, 3 where the answer is no, 130 for Ctrl-C, 141 when the reader of a pipe has gone. Any other exception is a bug,
+keeps its traceback and leaves with 1.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from ..estimators.errors import FlopwiseError
 
-app = typer.Typer(
-    name="flopwise",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    help="Plan the compute and the data of a model before the first dollar is spent.",
+TAGLINE = "Plan the compute and the data of a model before the first dollar is spent."
+
+PLAN, DATA, FACTS, MEASURE = "Plan", "Data and money", "Facts", "Measure and check"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb: where its code is ("module:object" under `commands`), its panel, one line on it, and an example."""
+
+    name: str
+    target: str
+    panel: str
+    summary: str
+    example: str
+
+
+VERBS: tuple[Verb, ...] = (
+    # Verb("plan", "plan:plan", PLAN, "What a budget, a deadline or a target buys.", "flopwise plan --budget 50k"),
+    # Verb("train", "train:train", PLAN, "One training run: memory, layout, step time, days, cost.", ""),
+    # Verb("finetune", "finetune:finetune", PLAN, "Full, LoRA or QLoRA tuning of a named model.", ""),
+    # Verb("memory", "memory:memory", PLAN, "What fits where, broken down.", ""),
+    # Verb("catalog", "catalog:app", FACTS, "Accelerators and their dated prices.", "flopwise catalog list"),
+    # Verb("models", "models:app", FACTS, "Model shapes and their parameter counts.", "flopwise models list"),
+    # Verb("validate", "validate:app", MEASURE, "Replay measured runs: the errors of this version.", ""),
 )
+
+
+def build(verbs: Iterable[Verb]) -> typer.Typer:
+    """Return the application with these verbs registered."""
+    app = typer.Typer(
+        name="flopwise",
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        help=f"{TAGLINE}\n\n`flopwise` alone shows what you can ask.",
+    )
+    app.callback(invoke_without_command=True)(_root)
+    for verb in verbs:
+        module, _, name = verb.target.partition(":")
+        found = getattr(import_module(f".commands.{module}", __package__), name)
+        if isinstance(found, typer.Typer):
+            text = f"[bold]{verb.example}[/bold]\n\n{verb.summary}"
+            app.add_typer(found, name=verb.name, help=text, short_help=verb.summary, rich_help_panel=verb.panel)
+        else:
+            text = f"[bold]{verb.example}[/bold]\n\n{_docstring(found) or verb.summary}"
+            app.command(verb.name, help=text, short_help=verb.summary, rich_help_panel=verb.panel)(found)
+    return app
+
+
+def main() -> None:
+    """Run the command and leave with its exit code."""
+    try:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except FlopwiseError as error:
+        code = _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        code = _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted.", 130)
+    except BrokenPipeError:
+        code = _closed_pipe()
+    except SystemExit as leaving:  # Typer leaves with 1 when the pipe is closed
+        if not isinstance(leaving.__context__, BrokenPipeError):
+            raise
+        code = _closed_pipe()
+    raise SystemExit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run with only the verb that was asked for, or with all of them where none was (help, completion)."""
+    word = next((each for each in arguments if not each.startswith("-")), None)
+    completing = "_FLOPWISE_COMPLETE" in os.environ
+    chosen = [verb for verb in VERBS if verb.name == word]
+    if word and not chosen and not completing:
+        from .usage import unknown_verb
+
+        return _fail(unknown_verb(word, (verb.name for verb in VERBS)), 2)
+    if not arguments and not completing:
+        from .welcome import welcome
+
+        sys.stdout.write(welcome(VERBS, TAGLINE))
+        return 0
+    left = build(chosen or VERBS)(arguments, prog_name="flopwise", standalone_mode=False)
+    return left if isinstance(left, int) else 0
 
 
 def _version(wanted: bool) -> None:
@@ -26,19 +117,38 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
-def root(
+def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Root options."""
+    pass
 
 
-def main() -> None:
-    """Run the command; an expected error becomes one line on stderr and its exit code."""
-    try:
-        app(prog_name="flopwise")
-    except FlopwiseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+def _docstring(function: object) -> str:
+    from inspect import getdoc
+
+    return (getdoc(function) or "").replace("[", r"\[")  # brackets are markup in Typer's help
+
+
+def _usage(error: typer.TyperException) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # `flopwise catalog`: Typer has printed the help already
+        sys.stdout.write(error.format_message())
+        return 0
+    from .usage import sentence
+
+    return _fail(sentence(error), 2)
+
+
+def _fail(message: str, code: int) -> int:
+    from .report.output import wants_color
+
+    red, plain = ("\x1b[31m", "\x1b[0m") if wants_color(sys.stderr) else ("", "")
+    print(f"{red}error:{plain} {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _closed_pipe() -> int:
+    """Point stdout at nothing, so that the interpreter does not complain when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from ...estimators.errors import InputError
 from .document import Document
@@ -116,13 +117,13 @@ def screen_width() -> int:
         return 80
 
 
-def wants_color() -> bool:
-    """Return whether to colour stdout: NO_COLOR says no, FORCE_COLOR yes, else a terminal that is not dumb."""
+def wants_color(stream: TextIO | None = None) -> bool:
+    """Return whether to colour a stream (stdout): NO_COLOR says no, FORCE_COLOR yes, else a terminal not dumb."""
     if os.environ.get("NO_COLOR"):
         return False
     if forced := os.environ.get("FORCE_COLOR"):
         return forced not in ("0", "false")
-    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown", "")
+    return (stream or sys.stdout).isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown", "")
 
 
 def _print(document: Document, format: str, explain: bool) -> None:
@@ -142,8 +143,13 @@ def _print(document: Document, format: str, explain: bool) -> None:
         sys.stdout.buffer.write(text.encode())  # data is UTF-8 whatever the terminal shows
         sys.stdout.buffer.flush()
         return
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk behind the redirection
+        raise InputError(f"cannot write the answer to stdout: {_reason(error)}.") from None
 
 
 def _can_show(encoding: str | None) -> bool:
