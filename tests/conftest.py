@@ -17,7 +17,7 @@ for _name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TTY_COMPATIBLE"):
     os.environ.pop(_name, None)
 os.environ.update(COLUMNS="80", NO_COLOR="1", TERM="dumb")
 
-import pytest  # noqa: E402
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"

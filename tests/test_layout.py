@@ -55,5 +55,5 @@ def test_the_plain_install_needs_no_torch_and_dev_pins_one_release():
 def test_data_flows_one_way():
     pytest.importorskip("importlinter")
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

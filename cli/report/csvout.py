@@ -89,9 +89,10 @@ def long(document: Document, *, explain: bool) -> list[tuple[Field, ...]]:
 
 def guarded(field: Field) -> str | int | float:
     """Return the field with an apostrophe in front of text that a spreadsheet would take for a formula."""
-    if isinstance(field, str) and field[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{field}"
-    return "" if field is None else field
+    if not isinstance(field, str):
+        return "" if field is None else field
+    line = " ".join(field.splitlines())
+    return f"'{line}" if line[:1] in ("=", "+", "-", "@", "\t") else line
 
 
 def _split(cell: Cell) -> tuple[Field, Field, Field, Field]:

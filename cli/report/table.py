@@ -24,6 +24,7 @@ from .text import cell_text, has_range, is_number, mid_text, range_text, to_asci
 
 PROSE = 100  # columns; longer lines are hard to read
 _GAP = 2
+_LONG = 24  # columns; text beyond this may wrap to make room
 
 # Only two horizontal lines: below the header and above the totals.
 _LINES = Box("    \n    \n ── \n    \n ── \n    \n    \n    \n")
@@ -157,11 +158,15 @@ class _Printer:
             border_style="dim",
             collapse_padding=True,
         )
+        fits = self._needed(table, shown, stacked) <= self.width
         for i in shown:
             column = table.columns[i]
-            numeric = column.right or any(is_number(row[i]) for row in table.rows)
+            numbers = any(is_number(row[i]) for row in table.rows)
             grid.add_column(
-                Text(self.clean(column.title)), justify="right" if numeric else "left", overflow="fold", no_wrap=False
+                Text(self._title(table, i, stacked) if numbers and fits else self.clean(column.title)),
+                justify="right" if numbers or column.right else "left",
+                overflow="fold",
+                no_wrap=numbers and fits,  # text gives way first
             )
         first_total = len(table.rows) - table.total_rows
         for index, row in enumerate(table.rows):
@@ -192,16 +197,20 @@ class _Printer:
         return text
 
     def _needed(self, table: Table, shown: list[int], stacked: bool) -> int:
-        """Return the width of the table when only long text (over 24 columns) is allowed to wrap."""
-        total = 0
-        for i in shown:
-            widths = [max(map(len, table.columns[i].title.split()), default=0)]
-            for row in table.rows:
-                lines = self._cell(row[i], stacked).plain.split("\n")
-                longest = max(map(len, lines), default=0)
-                widths.append(longest if is_number(row[i]) else min(longest, 24))
-            total += max(widths) + _GAP
-        return total - _GAP
+        """Return the width of the table when only titles and long text are allowed to wrap."""
+        return sum(self._column_width(table, i, stacked) + _GAP for i in shown) - _GAP
+
+    def _column_width(self, table: Table, i: int, stacked: bool) -> int:
+        widths = [max(map(len, table.columns[i].title.split()), default=0)]
+        for row in table.rows:
+            longest = max(map(len, self._cell(row[i], stacked).plain.split("\n")))
+            widths.append(longest if is_number(row[i]) else min(longest, _LONG))
+        return max(widths)
+
+    def _title(self, table: Table, i: int, stacked: bool) -> str:
+        import textwrap
+
+        return "\n".join(textwrap.wrap(self.clean(table.columns[i].title), self._column_width(table, i, stacked)))
 
     def _print(self, content: RenderableType, width: int) -> None:
         self.console.print(content, width=width)
