@@ -12,6 +12,7 @@ keeps its traceback and leaves with 1.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -73,6 +74,8 @@ def build(verbs: Iterable[Verb]) -> typer.Typer:
 
 def main() -> None:
     """Run the command and leave with its exit code."""
+    if sys.stdout is None or sys.stderr is None:  # closed by the shell (`>&-`)
+        sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
@@ -82,12 +85,12 @@ def main() -> None:
         code = _usage(error)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted.", 130)
-    except BrokenPipeError:
-        code = _closed_pipe()
+    except OSError as error:
+        code = _lost_stdout(error)
     except SystemExit as leaving:  # Typer leaves with 1 when the pipe is closed
         if not isinstance(leaving.__context__, BrokenPipeError):
             raise
-        code = _closed_pipe()
+        code = _lost_stdout(leaving.__context__)
     raise SystemExit(code)
 
 
@@ -148,7 +151,11 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _closed_pipe() -> int:
-    """Point stdout at nothing, so that the interpreter does not complain when it flushes at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 141
+def _lost_stdout(error: OSError) -> int:
+    """Leave quietly where the reader of a pipe has gone, with a sentence where the disk is full; others are bugs."""
+    if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would complain when it flushes at the end
+    if error.errno == errno.EPIPE:
+        return 141
+    return _fail(f"cannot write the answer to stdout: {(error.strerror or str(error)).lower()}.", 2)

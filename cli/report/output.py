@@ -143,13 +143,8 @@ def _print(document: Document, format: str, explain: bool) -> None:
         sys.stdout.buffer.write(text.encode())  # data is UTF-8 whatever the terminal shows
         sys.stdout.buffer.flush()
         return
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # a full disk behind the redirection
-        raise InputError(f"cannot write the answer to stdout: {_reason(error)}.") from None
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _can_show(encoding: str | None) -> bool:
