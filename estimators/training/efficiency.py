@@ -25,7 +25,7 @@ from enum import StrEnum
 from ..errors import InputError
 from ..facts.efficiency import MfuFit, load_mfu_fit
 from ..facts.records import Accelerator
-from ..quantity import Given, Quantity
+from ..quantity import Quantity
 from .layout import Precision, Recompute
 
 MFU_CONVENTION = "model FLOPs, causal attention counted half, over the dense bf16 peak"
@@ -41,12 +41,21 @@ class Task(StrEnum):
     QLORA = "qlora"
 
 
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One factor of the MFU and what it stands for."""
+
+    name: str
+    value: float
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Efficiency:
     """`mfu` with its band, the factors whose product is its middle, and the peak it refers to."""
 
     mfu: Quantity
-    factors: tuple[Given, ...]
+    factors: tuple[Factor, ...]
     peak_flops_per_s: float
     peak_format: str
     measured_chip: bool  # whether measured runs of this very chip are in the fit
@@ -122,7 +131,6 @@ def efficiency(
     fit = fit or load_mfu_fit()
     peak, peak_format = reference_peak(accelerator)
     b = fit.coefficients
-    source = f"data/efficiency/mfu.yaml, {fit.rows} rows"
     if layer_flops is None:
         layer_flops = 6 * active_params / typical_layers(active_params) * _TYPICAL_TOKENS / tp
 
@@ -150,7 +158,7 @@ def efficiency(
     mid = math.exp(math.fsum(log for _, log, _ in logs))
     band = fit.bands[_band_kind(task, chip is not None)]
     quantity = Quantity(mid * band.low, mid, mid * band.high, "fraction", "80 %", band.basis)
-    factors = tuple(Given(name, math.exp(log), what, source) for name, log, what in logs)
+    factors = tuple(Factor(name, math.exp(log), why) for name, log, why in logs)
     return Efficiency(
         mfu=quantity,
         factors=factors,
@@ -168,17 +176,17 @@ def typical_layers(active_params: float) -> float:
 def _precision_log(
     precision: Precision, accelerator: Accelerator, active_params: float, b: Mapping[str, float]
 ) -> float:
-    if precision in (Precision.BF16, Precision.FP16):
-        return 0.0
     peak, _ = reference_peak(accelerator)
     own = accelerator.peak_flops_per_s.get(precision.value)
     if not own:
         known = ", ".join(name for name, rate in accelerator.peak_flops_per_s.items() if rate)
-        raise InputError(f"{accelerator.name} has no {precision} rate; it has {known}.")
+        raise InputError(f"{accelerator.name} has no {precision} rate in the catalog; it has {known}.")
+    if precision in (Precision.BF16, Precision.FP16):
+        return 0.0
     if precision in (Precision.FP32, Precision.TF32):
-        return math.log(min(1.0, own / peak))  # the same share of a lower peak; no measured rows
+        return float(math.log(min(1.0, own / peak)))  # the same share of a lower peak; no measured rows
     size = b["fp8_ln_active_params"] * math.log(active_params / 1e10)
-    return b[precision.value] + size
+    return float(b[precision.value] + size)
 
 
 def _band_kind(task: Task, measured: bool) -> str:
