@@ -15,7 +15,7 @@ def welcome(verbs: Iterable[Verb], tagline: str) -> str:
     """Return the page: the verbs by panel, each with an example to paste."""
     verbs = tuple(verbs)
     bold, cyan, plain = ("\x1b[1m", "\x1b[36m", "\x1b[0m") if wants_color() else ("", "", "")
-    lines = [f"{bold}flopwise{plain}: {tagline[0].lower()}{tagline[1:]}"]
+    lines = [f"{bold}{tagline}{plain}"]
     for panel in dict.fromkeys(verb.panel for verb in verbs):
         lines += ["", f"{bold}{panel}{plain}"]
         for verb in verbs:
