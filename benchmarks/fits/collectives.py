@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
 
-from ...estimators.stepmodel.links import LinkSurface, domain_seconds
+from ...estimators.facts.surfaces import LinkSurface
+from ...estimators.stepmodel.links import domain_seconds
 from .common import measured, write_yaml
 
 FAMILY = {

@@ -14,48 +14,14 @@ share N/g carries the part of S/r that crosses nodes; the stages inside and betw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..facts.surfaces import Collective, LinkSurface
 
-class Collective(StrEnum):
-    """The collectives of training."""
-
-    ALL_REDUCE = "all_reduce"
-    ALL_GATHER = "all_gather"  # S is the gathered size
-    REDUCE_SCATTER = "reduce_scatter"  # S is the size before scattering
-    ALL_TO_ALL = "alltoall"  # S is what one rank holds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkSurface:
-    """Fitted constants of one collective inside one link domain of one family."""
-
-    family: str
-    collective: str
-    latency_s: float
-    latency_per_rank_s: float
-    fraction: float
-    small_group: float
-    ramp: float
-    measured_on: str
-    rows: int
-    median_error: float
-    is_measured: bool
-    basis: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fabric:
-    """The links of one chip: one-way bytes per second inside a domain, and its share of the node's network."""
-
-    link_bytes_per_s: float
-    domain: int
-    network_bytes_per_s: float
-    network_latency_s: float
-    surfaces: dict[str, LinkSurface]
+if TYPE_CHECKING:
+    from .chip import Chip
 
 
 def domain_seconds(
@@ -67,3 +33,32 @@ def domain_seconds(
     latency = surface.latency_s + surface.latency_per_rank_s * (ranks - 1)
     stream = wire * (1 + surface.small_group / ranks) / (surface.fraction * link_bytes_per_s)
     return latency + stream + surface.ramp * root(1e-6 * wire / link_bytes_per_s)
+
+
+def collective_seconds(
+    chip: Chip, kind: Collective, message_bytes: float, ranks: int, stride: int = 1
+) -> tuple[float, float]:
+    """Return the seconds that a collective over `ranks` chips, `stride` apart, takes inside domains and between them.
+
+    Ranks are numbered through domains; the group has r = domain / stride of them in each domain it touches, and the
+    other groups of the domain run the same collective at the same time over the same network cards.
+    """
+    if ranks <= 1 or message_bytes <= 0:
+        return 0.0, 0.0
+    inside = min(ranks, max(1, chip.domain // stride))
+    domains = -(-ranks // inside)
+    seconds = 0.0
+    if inside > 1:
+        seconds = domain_seconds(chip.links[kind], chip.link_bytes_per_s, message_bytes, inside, root=math.sqrt)
+    if domains == 1:
+        return seconds, 0.0
+    away = (domains - 1) / domains
+    if kind == Collective.ALL_TO_ALL:
+        crossing = message_bytes * away
+        latency = chip.network_latency_s * (1.0 + 0.25 * (domains - 1))
+    else:
+        twice = 2.0 if kind == Collective.ALL_REDUCE else 1.0
+        crossing = twice * message_bytes / inside * away
+        # Trees and rings mixed: latency grows with the logarithm of the number of domains.
+        latency = chip.network_latency_s * twice * (1.0 + math.log2(domains))
+    return seconds, latency + crossing / chip.network_bytes_per_s

@@ -19,31 +19,6 @@ from typing import Any
 TILES = ((256.0, 128.0, 0), (128.0, 128.0, 1), (128.0, 64.0, 2))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatrixSurface:
-    """Fitted constants of matrix products of one family in one number format.
-
-    `peak_fraction` of the dense peak is what an endless product reaches; `memory_fraction` of the memory rate what
-    operands stream at; `quantisation` from 0 (partial waves cost their share) to 1 (they cost a whole wave);
-    `small_tile` the efficiency lost at each step to a smaller tile.
-    """
-
-    family: str
-    format: str
-    peak_fraction: float
-    startup_inner: float
-    launch_s: float
-    memory_fraction: float
-    quantisation: float
-    small_tile: float
-    convert_passes: float
-    measured_on: str
-    rows: int
-    median_error: float
-    is_measured: bool
-    basis: str
-
-
 @dataclass(frozen=True, slots=True)
 class MatrixRates:
     """A surface set on one chip: rates in SI, ready for `matrix_seconds`."""

@@ -1,0 +1,140 @@
+"""One chip as the time model sees it: fitted surfaces set on the numbers of its sheet.
+
+An unseen chip takes its family's surface scaled by its own peak, memory rate, unit count and links. A chip whose power
+per peak FLOP is lower than that of the family's reference sustains less of its peak, for the clock follows the power
+(roughly P^0.6 below the reference: H100 PCIe and NVL against SXM in hardware.csv).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..facts.surfaces import Collective, LinkSurface
+from .surface import MatrixRates
+
+if TYPE_CHECKING:
+    from ..facts.records import Accelerator
+    from ..facts.surfaces import Surfaces
+
+# Families by the catalog's architecture, where the name differs, and who stands in for whom.
+_FAMILY = {"NeuronCore-v2": "NeuronCore", "NeuronCore-v3": "NeuronCore", "NeuronCore-v4": "NeuronCore"}
+_STAND_IN = {"Pascal": "Volta", "Turing": "Volta", "Xe2": "Xe2"}
+_LINK_STAND_IN = {
+    "Volta": "Ampere",
+    "Pascal": "Ampere",
+    "Turing": "PCIe",
+    "Ada": "PCIe",
+    "Xe2": "PCIe",
+    "CDNA2": "Ampere",
+    "CDNA3": "Ampere",
+    "CDNA4": "Hopper",
+}
+_WATTS_PER_TFLOPS = {"Ampere": 400 / 312, "Hopper": 700 / 989.4, "Blackwell": 1000 / 2250}
+_POWER_EXPONENT = 0.6
+_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8-block": 1.0, "fp4": 0.5625}
+_TYPICAL_UNITS = 132.0
+_NETWORK_LATENCY_S = 20e-6  # one crossing of the fabric with its protocol, from EFA and InfiniBand sweeps of 2 nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """Rates in SI. `network_bytes_per_s` is one chip's share of its node's network, one way."""
+
+    id: str
+    family: str
+    vendor: str
+    matrices: dict[str, MatrixRates]  # by format: bf16, fp8, fp8-block, fp4
+    attention_flops_per_s: float
+    dense_flops_per_s: float  # bf16 (fp16) peak of the sheet
+    memory_bytes_per_s: float
+    link_bytes_per_s: float
+    domain: int
+    per_node: int
+    network_bytes_per_s: float
+    network_latency_s: float
+    links: dict[str, LinkSurface]
+    is_measured: bool  # products of this family are in the fit
+
+
+def family_of(architecture: str) -> str:
+    """Return the family whose surfaces an architecture uses."""
+    if architecture.startswith("TPU"):
+        return "TPU"
+    return _FAMILY.get(architecture, architecture)
+
+
+def make_chip(accelerator: Accelerator, surfaces: Surfaces) -> Chip:
+    """Return `accelerator` with its family's surfaces.
+
+    Raises:
+        InputError: the sheet has neither a bf16 nor an fp16 rate, or no memory rate.
+    """
+    family = family_of(accelerator.architecture)
+    if accelerator.id in ("gaudi2", "gaudi3"):
+        family = "Gaudi2" if accelerator.id == "gaudi2" else "Gaudi3"
+    peaks = accelerator.peak_flops_per_s
+    base = peaks.get("bf16") or peaks.get("fp16")
+    if not base:
+        raise InputError(f"{accelerator.name} has no bf16 or fp16 rate in the catalog; training cannot be timed.")
+    key = family if (family, "bf16") in surfaces.matrices else _STAND_IN.get(family, "other")
+    if (key, "bf16") not in surfaces.matrices:
+        key = "other"
+    share = _power_share(accelerator, family, base)
+    rates = surfaces.rates.get(family) or surfaces.rates["other"]
+    memory = accelerator.memory_bandwidth_bytes_per_s
+    units = float(accelerator.compute_units or _TYPICAL_UNITS)
+    if family in ("TPU", "NeuronCore", "Gaudi2", "Gaudi3"):
+        units = 16.0  # few large units with fine pipelining: next to no wave quantisation
+    elif not 16 <= units <= 320:
+        units = _TYPICAL_UNITS
+    matrices = {}
+    for name, bytes_in in _BYTES.items():
+        peak = peaks.get({"bf16": "bf16", "fp8": "fp8", "fp8-block": "fp8", "fp4": "fp4"}[name]) or 0.0
+        peak = base if name == "bf16" else peak
+        surface = surfaces.matrices.get((key, name)) or surfaces.matrices.get(("other", name))
+        if not peak or surface is None:
+            continue
+        convert = surface.convert_passes * (2.0 + bytes_in) / memory if bytes_in < 2 else 0.0
+        matrices[name] = MatrixRates(
+            peak * surface.peak_fraction * share,
+            memory * surface.memory_fraction,
+            units,
+            surface.startup_inner,
+            surface.launch_s,
+            surface.quantisation,
+            surface.small_tile,
+            convert,
+            bytes_in,
+            2.0,
+        )
+    has_links = bool(accelerator.link_domain and accelerator.link_domain > 1 and accelerator.link_bytes_per_s)
+    link_family = family if (family, Collective.ALL_REDUCE) in surfaces.links else _LINK_STAND_IN.get(family, "Hopper")
+    if not has_links:
+        link_family = "PCIe"
+    per_node = accelerator.accelerators_per_node or 8
+    network = accelerator.network_bytes_per_s_per_node or 50e9
+    return Chip(
+        id=accelerator.id,
+        family=family,
+        vendor=accelerator.vendor,
+        matrices=matrices,
+        attention_flops_per_s=base * rates.attention_fraction * share,
+        dense_flops_per_s=base,
+        memory_bytes_per_s=memory * rates.memory_fraction,
+        link_bytes_per_s=accelerator.link_bytes_per_s or 25e9,
+        domain=(accelerator.link_domain or 1) if has_links else per_node,
+        per_node=per_node,
+        network_bytes_per_s=network / per_node,
+        network_latency_s=_NETWORK_LATENCY_S,
+        links={kind: surfaces.links[link_family, kind] for kind in Collective},
+        is_measured=bool(surfaces.matrices.get((family, "bf16")) and surfaces.matrices[family, "bf16"].is_measured),
+    )
+
+
+def _power_share(accelerator: Accelerator, family: str, peak: float) -> float:
+    reference = _WATTS_PER_TFLOPS.get(family)
+    if not reference or not accelerator.power_w:
+        return 1.0
+    return float(min(1.0, (accelerator.power_w / (peak / 1e12) / reference) ** _POWER_EXPONENT))

@@ -1,0 +1,319 @@
+"""From one job to the time of its optimizer step: the parts, and the formula that combines them.
+
+`job_parts` counts what a step needs at the fitted surfaces, before any software has touched it: work per micro-batch of
+the fullest pipeline stage, gathers and reductions of sharded states, the optimizer's memory traffic. `combine` applies
+the factors of a software profile (data/efficiency/software.yaml) and the schedule:
+
+    stage   = forward + backward + recompute, each the larger of device time and host time (a smooth maximum)
+    ZeRO-3  = each pass waits for the slower of its compute and its gathers
+    T       = n t_stage + (pp - 1)/v t_stage           1F1B and interleaving (arXiv:2104.04473, section 2.2)
+            + exposed gradient reduction and parameter gathers + optimizer + fixed time
+    step    = T (1 + sigma log2 nodes)                 waiting for the slowest rank
+
+The formula uses arithmetic only, so that the fit runs the same lines over arrays of all measured rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ..facts.surfaces import Collective
+from ..models.expansion import expand
+from ..models.operators import Cut, Operator, OperatorKind
+from ..models.shape import ModelShape
+from ..training.layout import Optimizer, Recompute, Zero
+from .chip import Chip
+from .links import collective_seconds
+from .work import Cutting, Work, layer_work
+
+WORK = tuple(f.name for f in fields(Work))
+_P = 4  # power of the smooth maximum
+# Passes of the optimizer in bytes per parameter it owns: Adam reads and writes fp32 master, two moments, reads the
+# gradient (also for the norm), writes the 16-bit copy.
+_OPTIMIZER_BYTES = {
+    Optimizer.ADAMW: 34.0,
+    Optimizer.ADAMW_8BIT: 18.0,
+    Optimizer.ADAFACTOR: 18.0,
+    Optimizer.SGD: 26.0,
+    Optimizer.LION: 26.0,
+    Optimizer.MUON: 34.0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job with nothing left open. `low` is the format of the layers' products, "" for 16 bit."""
+
+    shape: ModelShape
+    chip: Chip
+    accelerators: int
+    sequence_tokens: int
+    micro_batch: int = 1
+    micro_batches: int = 1  # per pipeline and step
+    tp: int = 1
+    pp: int = 1
+    cp: int = 1
+    ep: int = 1
+    interleave: int = 1
+    zero: Zero = Zero.NONE
+    zero_ranks: int | None = None
+    sequence_parallel: bool = False
+    recompute: Recompute = Recompute.NONE
+    flash: bool = True
+    low: str = ""
+    optimizer: Optimizer = Optimizer.ADAMW
+    gradient_bytes: float = 4.0
+    trained_share: float = 1.0  # of the parameters (LoRA: what the adapters are)
+    frozen_bytes: float = 2.0  # per frozen weight
+    adapter_rank: int = 0
+    offload: bool = False
+    ring_unbalanced: bool = False  # context parallelism that does not balance the causal mask
+
+    @property
+    def dp(self) -> int:
+        """Data-parallel replicas."""
+        return max(1, self.accelerators // (self.tp * self.pp * self.cp))
+
+
+@dataclass(slots=True)
+class Parts:
+    """What one step needs. `body` is the work of the layers of the fullest stage, `ends` of embedding, head and loss."""
+
+    body: Work = field(default_factory=Work)
+    ends: Work = field(default_factory=Work)
+    again_matrix: float = 0.0  # share of the forward pass run again in backward, by kind
+    again_attention: float = 0.0
+    again_traffic: float = 0.0
+    again_tensor: float = 0.0
+    micro_batches: float = 1.0
+    fill: float = 0.0  # (pp - 1) / v
+    stages: float = 1.0
+    boundary: float = 0.0  # seconds of one transfer between stages inside a domain
+    boundary_n: float = 0.0  # across the network
+    boundaries: float = 0.0  # transfers per micro-batch and rank
+    gather: float = 0.0  # ZeRO-3: all parameters of the rank, once
+    gather_n: float = 0.0
+    scatter: float = 0.0  # ZeRO-3: all gradients, once
+    scatter_n: float = 0.0
+    reduce: float = 0.0  # once per step
+    reduce_n: float = 0.0
+    renew: float = 0.0  # ZeRO-1 and 2: gather of renewed parameters, once per step
+    renew_n: float = 0.0
+    optimizer: float = 0.0
+    offload: float = 0.0
+    log_nodes: float = 0.0
+    log_tp: float = 0.0
+
+
+@dataclass(slots=True)
+class Factors:
+    """What software and circumstance do to the parts; 1 leaves a part as measured alone."""
+
+    matrix: Any = 1.0
+    low: Any = 1.0
+    experts: Any = 1.0
+    convert: Any = 1.0
+    attention: Any = 1.0
+    attention_b: Any = 1.0
+    traffic: Any = 1.0
+    scores: Any = 1.0
+    routing: Any = 1.0
+    launch_s: Any = 3e-6  # host seconds per kernel
+    call_s: Any = 10e-6  # host seconds per collective
+    tensor: Any = 1.0  # exposed share x slowdown of tensor-parallel collectives
+    expert: Any = 1.0
+    context: Any = 0.3
+    network: Any = 1.25
+    fill: Any = 1.0
+    reduce: Any = 1.0  # exposed share of the gradient reduction and the gather of renewed parameters
+    gather: Any = 1.0
+    optimizer: Any = 1.0
+    fixed_s: Any = 0.0
+    straggle: Any = 0.01
+    overhead: Any = 1.0  # on everything of the device
+
+
+def combine(p: Any, f: Any) -> Any:
+    """Return the seconds of the step and its parts (step, stage, bubble, reduce, optimizer, fixed, straggle)."""
+    body_f, body_b = _stage(p.body, p, f)
+    ends_f, ends_b = _stage(p.ends, p, f)
+    gather = f.gather * (p.gather + f.network * p.gather_n)
+    scatter = f.gather * (p.scatter + f.network * p.scatter_n)
+    forward = _larger(body_f + ends_f, gather)
+    backward = _larger(body_b + ends_b, gather + scatter)
+    transfer = p.boundaries * (p.boundary + f.network * p.boundary_n)
+    stage = forward + backward + transfer
+    # The fill is paid by plain stages; the heaviest one paces the steady state.
+    bubble = f.fill * p.fill * (body_f + body_b + transfer * p.stages)
+    reduce = f.reduce * (p.reduce + p.renew + f.network * (p.reduce_n + p.renew_n))
+    optimizer = f.optimizer * p.optimizer + p.offload
+    busy = p.micro_batches * stage + bubble + reduce + optimizer + f.fixed_s
+    straggle = busy * f.straggle * p.log_nodes
+    return busy + straggle, p.micro_batches * stage, bubble, reduce, optimizer, straggle
+
+
+def _larger(a: Any, b: Any) -> Any:
+    return (a**_P + b**_P) ** (1 / _P)
+
+
+def _stage(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
+    products_f = f.matrix * w.matrix_f + f.low * w.low_f + f.experts * w.experts_f + f.convert * w.convert_f
+    products_b = f.matrix * w.matrix_b + f.low * w.low_b + f.experts * w.experts_b + f.convert * w.convert_b
+    attention_f, attention_b = f.attention * w.attention_f, f.attention * f.attention_b * w.attention_b
+    scores_f, scores_b = f.scores * w.scores_f, f.scores * w.scores_b
+    traffic_f = f.traffic * w.traffic_f + f.routing * w.routing_f
+    traffic_b = f.traffic * w.traffic_b + f.routing * w.routing_b
+    moved_f = f.tensor * (w.tensor_f + f.network * w.tensor_nf)
+    moved_b = f.tensor * (w.tensor_b + f.network * w.tensor_nb)
+    sent_f = f.expert * (w.expert_f + f.network * w.expert_nf)
+    sent_b = f.expert * (w.expert_b + f.network * w.expert_nb)
+    ring_f = f.context * (w.context_f + f.network * w.context_nf)
+    ring_b = f.context * (w.context_b + f.network * w.context_nb)
+    device_f = f.overhead * (products_f + attention_f + scores_f + traffic_f) + moved_f + sent_f + ring_f
+    again = (
+        f.overhead
+        * (
+            p.again_matrix * products_f
+            + p.again_attention * (attention_f + scores_f)
+            + p.again_traffic * traffic_f
+        )
+        + p.again_tensor * (moved_f + sent_f + ring_f)
+    )
+    device_b = f.overhead * (products_b + attention_b + scores_b + traffic_b) + moved_b + sent_b + ring_b + again
+    host_f = f.launch_s * w.kernels_f + f.call_s * w.calls_f
+    host_b = f.launch_s * (w.kernels_b + p.again_traffic * w.kernels_f) + f.call_s * (
+        w.calls_b + p.again_tensor * w.calls_f
+    )
+    return _larger(device_f, host_f), _larger(device_b, host_b)
+
+
+_AGAIN = {
+    # Shares of the forward pass run again: products, attention, elementwise, collectives.
+    Recompute.NONE: (0.0, 0.0, 0.0, 0.0),
+    Recompute.SELECTIVE: (0.0, 1.0, 0.5, 0.0),
+    Recompute.PRODUCTS: (0.5, 0.0, 1.0, 0.5),
+    Recompute.FULL: (1.0, 1.0, 1.0, 1.0),
+}
+
+
+def job_parts(job: Job) -> Parts:
+    """Return the parts of one step of `job`."""
+    operators = expand(job.shape, sequence_tokens=job.sequence_tokens, sequences=job.micro_batch)
+    return parts_from(job, operators)
+
+
+def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:
+    """Return the parts, given the operators of one micro-batch."""
+    chip = job.chip
+    cut = Cutting(
+        tp=job.tp,
+        cp=job.cp,
+        ep=job.ep,
+        sequence_parallel=job.sequence_parallel,
+        low=job.low if job.low in chip.matrices else "",
+        flash=job.flash,
+        frozen=job.trained_share < 1,
+    )
+    inside = [op for op in operators if op.run >= 0]
+    outside = [op for op in operators if op.run < 0]
+    body, ends = layer_work(chip, inside, cut), layer_work(chip, outside, cut)
+    layers = job.shape.layers
+    share = -(-layers // job.pp) / layers
+    for name in WORK:
+        setattr(body, name, getattr(body, name) * share)
+    if job.adapter_rank:
+        # Two thin products beside each adapted matrix, forward, for the input's gradient and for both factors.
+        work_rows = job.sequence_tokens * job.micro_batch / job.cp
+        products = sum(op.repeats * op.matrices for op in inside if op.kind is OperatorKind.MATMUL) * share
+        traffic = products * 4.0 * 2.0 * work_rows * job.shape.hidden / chip.memory_bytes_per_s / job.tp
+        body.traffic_f += 0.5 * traffic
+        body.traffic_b += 1.0 * traffic
+        body.kernels_f += 4.0 * products
+        body.kernels_b += 8.0 * products
+    if job.frozen_bytes < 2 and job.trained_share < 1:
+        # Quantised frozen weights are expanded to 16 bits before every product, forward and backward.
+        weights = sum(op.weight_params * op.repeats for op in inside) * share / job.tp
+        expand_s = weights * (job.frozen_bytes + 4.0) / chip.memory_bytes_per_s
+        body.convert_f += expand_s
+        body.convert_b += expand_s
+    if job.ring_unbalanced and job.cp > 1:
+        # Without reordering, the causal mask leaves the last rank of the ring nearly full blocks: it paces the others.
+        body.attention_f *= 2.0 - 1.0 / job.cp
+        body.attention_b *= 2.0 - 1.0 / job.cp
+    parts = Parts(body=body, ends=ends)
+    again = _AGAIN[job.recompute]
+    if job.recompute is Recompute.SELECTIVE and job.flash:
+        again = (0.0, 0.0, 0.5, 0.0)
+    parts.again_matrix, parts.again_attention, parts.again_traffic, parts.again_tensor = again
+    parts.micro_batches = float(job.micro_batches)
+    parts.stages = float(job.pp)
+    parts.fill = (job.pp - 1) / job.interleave
+    _pipeline(parts, job)
+    _states(parts, job, inside, outside)
+    import math
+
+    domains = job.accelerators / max(1, min(chip.domain, job.accelerators))
+    parts.log_nodes = math.log2(max(1.0, job.accelerators / chip.per_node)) if domains > 1 else 0.0
+    parts.log_tp = math.log2(job.tp)
+    return parts
+
+
+def _pipeline(parts: Parts, job: Job) -> None:
+    if job.pp == 1:
+        return
+    chip = job.chip
+    message = 2.0 * job.micro_batch * job.sequence_tokens / job.cp * job.shape.hidden
+    message /= job.tp if job.sequence_parallel else 1.0
+    stride = job.tp * job.cp * job.dp
+    if stride >= chip.domain:
+        parts.boundary_n = chip.network_latency_s + message / chip.network_bytes_per_s
+    else:
+        parts.boundary = 5e-6 + message / (0.8 * chip.link_bytes_per_s)
+    parts.boundaries = 2.0 * job.interleave
+
+
+def _states(parts: Parts, job: Job, inside: list[Operator], outside: list[Operator]) -> None:
+    """Fill in gathers, reductions and the optimizer, by what each rank owns."""
+    chip, pp = job.chip, job.pp
+    experts = sum(op.weight_params * op.repeats for op in inside if op.cut is Cut.EXPERT) / (job.tp * job.ep * pp)
+    layers = sum(op.weight_params * op.repeats for op in inside if op.cut is not Cut.EXPERT) / (job.tp * pp)
+    tables = sum(op.weight_params * op.repeats for op in outside) / job.tp
+    dense = layers + tables / (1 if pp == 1 else 2)
+    group = job.dp * job.cp
+    expert_group = max(1, group // job.ep)
+    shards = min(group, job.zero_ranks or group)
+    trained = job.trained_share
+    if job.zero is Zero.PARAMETERS:
+        size = job.frozen_bytes if trained < 1 else 2.0
+        for count, ranks, stride in ((dense, shards, job.tp), (experts, min(shards, expert_group), job.tp * job.ep)):
+            inside_s, across = collective_seconds(chip, Collective.ALL_GATHER, count * size, ranks, stride)
+            parts.gather += inside_s
+            parts.gather_n += across
+            inside_s, across = collective_seconds(
+                chip, Collective.REDUCE_SCATTER, count * job.gradient_bytes * trained, ranks, stride
+            )
+            parts.scatter += inside_s
+            parts.scatter_n += across
+        if shards < group:
+            inside_s, across = collective_seconds(
+                chip, Collective.ALL_REDUCE, dense * trained * job.gradient_bytes / shards, group // shards, job.tp * shards
+            )
+            parts.reduce += inside_s
+            parts.reduce_n += across
+    else:
+        for count, ranks, stride in ((dense, group, job.tp), (experts, expert_group, job.tp * job.ep)):
+            message = count * trained * job.gradient_bytes
+            if job.zero is Zero.NONE:
+                inside_s, across = collective_seconds(chip, Collective.ALL_REDUCE, message, ranks, stride)
+            else:
+                inside_s, across = collective_seconds(chip, Collective.REDUCE_SCATTER, message, ranks, stride)
+                renew, renew_n = collective_seconds(chip, Collective.ALL_GATHER, count * trained * 2.0, ranks, stride)
+                parts.renew += renew
+                parts.renew_n += renew_n
+            parts.reduce += inside_s
+            parts.reduce_n += across
+    owned = trained * (dense / (shards if job.zero else 1) + experts / (min(shards, expert_group) if job.zero else 1))
+    parts.optimizer = owned * _OPTIMIZER_BYTES[job.optimizer] / chip.memory_bytes_per_s
+    if job.offload:
+        parts.offload = owned * _OPTIMIZER_BYTES[job.optimizer] / 20e9
