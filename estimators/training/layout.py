@@ -93,6 +93,7 @@ class Layout:
     sequence_parallel: bool = False
     micro_batch: int = 1  # sequences per data-parallel rank per forward pass
     zero_ranks: int | None = None  # ranks that split one copy (hybrid sharding); None: all of dp x cp
+    expert_tp: int | None = None  # tensor parallel degree inside an expert; None: tp
 
     @property
     def dp(self) -> int:
