@@ -146,7 +146,7 @@ def _latent_attention(site: Site, attention: AttentionShape, latent: LatentShape
         columns=heads * attention.head_dim,
         shares_input=not latent.q_rank,
     )
-    if site.absorbed:
+    if site.decoding:
         yield _per_head(site, "attention.k_absorbed", heads, inner=nope, columns=rank)
         shared = AttentionShape(
             heads=heads,
@@ -201,7 +201,7 @@ def cross_attention_operators(site: Site, attention: AttentionShape) -> Iterator
     q_bias = attention.qkv_bias * queries
     kv_bias = attention.qkv_bias * (values + attention.key_bias * keys)
     yield site.product("cross_attention.q", group, Cut.COLUMN, inner=site.hidden, columns=queries, bias=q_bias)
-    decoding = site.cached_tokens > 0
+    decoding = site.decoding
     yield site.product(
         "cross_attention.kv",
         group,

@@ -175,7 +175,7 @@ def _model(shape: ModelShape, work: _Work) -> Iterator[Operator]:
             source_tokens=source,
             rotary=shape.position == "rope",
             dropout=work.dropout,
-            absorbed=work.generating,
+            decoding=work.generating,
         )
         yield from _inputs(shape, stack, site, owner)
         if shape.vocab and not stack.stem:

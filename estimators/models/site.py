@@ -20,7 +20,7 @@ class Site:
     """Where a block stands: `run` of equal layers in `stack`, `repeats` layers, and what flows through it.
 
     `tokens` per sequence are computed now; `cached_tokens` before them are only keys and values (0 in training).
-    `absorbed` asks for the decoding form of latent attention.
+    `decoding` makes one token per sequence: latent attention is absorbed, cross attention reads its cache.
     """
 
     stack: str
@@ -33,7 +33,7 @@ class Site:
     source_tokens: int = 0
     rotary: bool = False
     dropout: bool = False
-    absorbed: bool = False
+    decoding: bool = False
 
     @property
     def rows(self) -> float:
