@@ -1,0 +1,339 @@
+"""The time of one optimizer step: model FLOPs over what the accelerators really do, and never less than the network.
+
+    T = max( F / (n P u),  bytes on the network of one accelerator / its network rate )
+
+F model FLOPs of the step, n accelerators, P the reference peak and u the MFU, both from `efficiency.py`. The second
+term is a lower bound with perfect overlap: it says when a layout cannot be fed, and is silent otherwise. `step_time`
+is the seam behind which an operator-level model can stand: callers only see `StepTime`.
+
+Bytes of one accelerator per step (2 bytes per number): without ZeRO-3 gradients are reduced and parameters gathered
+once, 2 x 2 P_local; with ZeRO-3 every micro-batch gathers parameters twice and the gradients are reduced each time,
+3 x 2 P_local (arXiv:1910.02054, section 7.2); tensor-parallel groups larger than a link domain add
+8 (t-1)/t b s h per layer and micro-batch (arXiv:1909.08053, section 3, an all-reduce being two passes), expert groups
+larger than it 8 b s h k (e-1)/e per layer of experts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..quantity import Given, Quantity, Step, exact, inverse
+from .efficiency import MFU_CONVENTION, Efficiency, Task, efficiency, reference_peak
+from .flops import StepFlops, step_flops
+from .layout import Layout, Recipe, Workload, Zero
+
+if TYPE_CHECKING:
+    from ..facts.efficiency import MfuFit
+    from ..facts.records import Accelerator
+    from ..models.shape import ModelShape
+
+_BYTES = 2  # of a number on the network: weights, gradients and activations travel in 16 bits
+
+
+@dataclass(frozen=True, slots=True)
+class TimePart:
+    """One share of the step; the shares add up to its middle."""
+
+    name: str
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """One optimizer step. `mfu` and `hfu` refer to `peak_flops_per_s` with causal attention counted half."""
+
+    step_time_s: Quantity
+    tokens_per_s: Quantity  # of all accelerators
+    tokens_per_s_per_accelerator: Quantity
+    mfu: Quantity
+    hfu: Quantity
+    flops: StepFlops
+    peak_flops_per_s: float
+    peak_format: str
+    parts: tuple[TimePart, ...]
+    binding: str  # "compute", "network", "pipeline bubble", "launch of small kernels", ...
+    measured_chip: bool
+    steps: tuple[Step, ...]
+
+
+def step_time(
+    shape: ModelShape,
+    *,
+    accelerator: Accelerator,
+    layout: Layout,
+    recipe: Recipe,
+    workload: Workload,
+    task: Task | None = None,
+    fit: MfuFit | None = None,
+) -> StepTime:
+    """Return the time of one step (s, 80 % band) from the configuration alone.
+
+    `task` defaults to pre-training, or to LoRA or QLoRA where the recipe has an adapter. `fit` replaces the shipped
+    efficiency coefficients (validation passes those of a fold).
+
+    Raises:
+        InputError: the batch does not divide over the replicas, or the accelerator lacks the precision.
+    """
+    check_divides(layout, workload)
+    flops = _flops(shape, recipe, workload)
+    known = efficiency(
+        accelerator,
+        precision=recipe.precision,
+        active_params=active_params(shape),
+        accelerators=layout.accelerators,
+        task=task or task_of(recipe),
+        recompute=recipe.recompute,
+        mixture=shape.is_mixture,
+        tp=layout.tp,
+        layer_flops=layer_flops(shape, flops, layout, workload),
+        bubble=bubble(layout, workload),
+        fit=fit,
+    )
+    compute = inverse(known.mfu, "s", flops.model.causal / (layout.accelerators * known.peak_flops_per_s))
+    network_s = network_floor_s(shape, accelerator, layout, workload)
+    taken = Quantity(
+        max(compute.low, network_s),
+        max(compute.mid, network_s),
+        max(compute.high, network_s),
+        "s",
+        compute.band,
+        compute.basis,
+    )
+    own_peak = max(accelerator.peak_flops_per_s.get(recipe.precision.value) or 0.0, known.peak_flops_per_s)
+    parts = _parts(known, flops, layout, own_peak, taken.mid, network_s)
+    return _result(flops, layout, workload, taken, known.peak_flops_per_s, known.peak_format, parts, known)
+
+
+def step_time_at_mfu(
+    shape: ModelShape, *, mfu: float, accelerator: Accelerator, layout: Layout, recipe: Recipe, workload: Workload
+) -> StepTime:
+    """Return the time of one step at an MFU that the user gives; nothing is estimated.
+
+    Raises:
+        InputError: the MFU is 0, or so high that the hardware would run above its peak.
+    """
+    check_divides(layout, workload)
+    flops = _flops(shape, recipe, workload)
+    peak, peak_format = reference_peak(accelerator)
+    own = max(accelerator.peak_flops_per_s.get(recipe.precision.value) or 0.0, peak)
+    hfu = mfu * flops.hardware.causal / flops.model.causal * peak / own
+    if not 0 < hfu <= 1:
+        said = "must be more than 0" if mfu <= 0 else f"would need {hfu:.0%} of the {recipe.precision} peak"
+        raise InputError(f"an MFU of {mfu:.3g} {said}; an efficient run reaches 0.3 to 0.6 in bf16.")
+    time = exact(flops.model.causal / (layout.accelerators * peak * mfu), "s", "at the MFU that was given")
+    ideal = flops.model.causal / (layout.accelerators * own)
+    parts = (
+        TimePart("model FLOPs at peak", ideal, f"{accelerator.name}, dense {recipe.precision}"),
+        TimePart("everything else", time.mid - ideal, "the MFU that was given"),
+    )
+    return _result(flops, layout, workload, time, peak, peak_format, parts, None)
+
+
+def task_of(recipe: Recipe) -> Task:
+    """Return pre-training, or the kind of adapter training that the recipe describes."""
+    if recipe.adapter is None:
+        return Task.PRETRAIN
+    return Task.QLORA if recipe.adapter.base_bits < 16 else Task.LORA
+
+
+def active_params(shape: ModelShape) -> float:
+    """Return the parameters that the matrix products of one token use: 2 FLOPs each forward, attention aside."""
+    from ..models.parameters import count_parameters
+
+    return float(count_parameters(shape).active_matmul)
+
+
+def micro_batches(layout: Layout, workload: Workload) -> int:
+    """Return the micro-batches of one replica per step."""
+    return max(1, workload.global_batch // (layout.dp * layout.micro_batch))
+
+
+def check_divides(layout: Layout, workload: Workload) -> None:
+    """Check that the accelerators and the batch divide as the layout says.
+
+    Raises:
+        InputError: they do not; names the nearest batch that does.
+    """
+    ranks = layout.tp * layout.pp * layout.cp
+    if layout.accelerators % ranks:
+        raise InputError(
+            f"{layout.accelerators} accelerators cannot be cut into tp {layout.tp} x pp {layout.pp} x cp {layout.cp}; "
+            f"take a multiple of {ranks}."
+        )
+    unit = layout.dp * layout.micro_batch
+    if workload.global_batch % unit:
+        below = workload.global_batch // unit * unit
+        near = f"{below:,} or {below + unit:,}" if below else f"{unit:,}"
+        raise InputError(
+            f"a global batch of {workload.global_batch:,} sequences does not divide over {layout.dp} replicas x "
+            f"micro-batch {layout.micro_batch}; take {near}."
+        )
+
+
+def bubble(layout: Layout, workload: Workload) -> float:
+    """Return the idle over the busy time of the pipeline, (p - 1) / (m v) (arXiv:2104.04473, section 2.2)."""
+    return (layout.pp - 1) / (micro_batches(layout, workload) * layout.interleave)
+
+
+def layer_flops(shape: ModelShape, flops: StepFlops, layout: Layout, workload: Workload) -> float:
+    """Return the model FLOPs of one layer for one micro-batch on one accelerator."""
+    share = layout.micro_batch / workload.global_batch / (layout.tp * layout.cp)
+    return flops.model.causal / max(shape.layers, 1) * share
+
+
+def network_floor_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, workload: Workload) -> float:
+    """Return the least time (s) that one step's data needs on the links of one accelerator; see the module text.
+
+    0 where nothing is exchanged or the catalog does not know the rate.
+    """
+    from ..models.parameters import count_parameters
+
+    domain = accelerator.link_domain or accelerator.accelerators_per_node or 1
+    per_node = accelerator.accelerators_per_node or 1
+    slow = (accelerator.network_bytes_per_s_per_node or 0.0) / per_node
+    fast = accelerator.link_bytes_per_s or 0.0
+    batches = micro_batches(layout, workload)
+
+    local = count_parameters(shape).total / (layout.tp * layout.pp)
+    if shape.is_mixture and layout.ep > 1:
+        local /= layout.ep  # nearly all parameters of a mixture are experts
+    passes = 3 * batches if layout.zero is Zero.PARAMETERS else 2
+    data_bytes = passes * _BYTES * local if layout.dp * layout.cp > 1 else 0.0
+    within = layout.accelerators <= domain
+    rate = fast if within else slow
+    seconds = data_bytes / rate if rate else 0.0
+
+    tokens = layout.micro_batch * workload.sequence_tokens / layout.cp * batches
+    layer_bytes = 4 * _BYTES * tokens * shape.hidden * shape.layers / layout.pp
+    if layout.tp > domain and slow:
+        seconds += 2 * layer_bytes * (layout.tp - 1) / layout.tp / slow
+    if layout.ep > domain and slow:
+        seconds += layer_bytes / layout.tp * _active_experts(shape) * (layout.ep - 1) / layout.ep / slow
+    return seconds
+
+
+def _active_experts(shape: ModelShape) -> float:
+    """Experts that one token visits, as a mean over all layers."""
+    visits = sum(count * layer.mixture.active for stack in shape.stacks for count, layer in stack.runs if layer.mixture)
+    return visits / max(shape.layers, 1)
+
+
+def _flops(shape: ModelShape, recipe: Recipe, workload: Workload) -> StepFlops:
+    return step_flops(
+        shape,
+        sequence_tokens=workload.sequence_tokens,
+        sequences=workload.global_batch,
+        recompute=recipe.recompute,
+        adapter=recipe.adapter,
+    )
+
+
+def _parts(
+    known: Efficiency, flops: StepFlops, layout: Layout, own_peak: float, taken_s: float, network_s: float
+) -> tuple[TimePart, ...]:
+    """Split the step by undoing the factors one after the other, so that the parts add up by construction."""
+    ideal = flops.model.causal / (layout.accelerators * own_peak)
+    factors = {factor.name: factor.value for factor in known.factors}
+    why = {factor.name: factor.why for factor in known.factors}
+    compute_s = flops.model.causal / (layout.accelerators * known.peak_flops_per_s * known.mfu.mid)
+    shown = (
+        ("recompute", "recomputation", "activations computed twice"),
+        ("pipeline bubble", "pipeline bubble", ""),
+        ("launch floor", "launch of small kernels", ""),
+    )
+    last = math.prod(factors.get(factor, 1.0) for factor, _, _ in shown)
+    reached = compute_s * last
+    parts = [
+        TimePart("model FLOPs at peak", ideal, "forward and backward, nothing lost"),
+        TimePart("kernels and communication", reached - ideal, "what measured runs of such chips and sizes lose"),
+    ]
+    for factor, name, text in shown:
+        if factor in factors:
+            longer = reached / factors[factor]
+            parts.append(TimePart(name, longer - reached, text or why[factor]))
+            reached = longer
+    if network_s > compute_s:
+        parts.append(TimePart("waiting for the network", network_s - compute_s, "gradients and weights on the wire"))
+    return (*parts[:-1], _closing(parts, taken_s))
+
+
+def _closing(parts: list[TimePart], total_s: float) -> TimePart:
+    """Return the last part with the rounding of the others taken up, so that the sum is the total."""
+    last = parts[-1]
+    return TimePart(last.name, total_s - math.fsum(part.seconds for part in parts[:-1]), last.why)
+
+
+def _result(
+    flops: StepFlops,
+    layout: Layout,
+    workload: Workload,
+    time: Quantity,
+    peak: float,
+    peak_format: str,
+    parts: tuple[TimePart, ...],
+    known: Efficiency | None,
+) -> StepTime:
+    n = layout.accelerators
+    u = inverse(time, "fraction", flops.model.causal / (n * peak))
+    tokens = inverse(time, "tokens_per_s", workload.tokens_per_step)
+    lost = max(parts[1:], key=lambda part: part.seconds)
+    binding = {
+        "waiting for the network": "network",
+        "kernels and communication": "compute",
+        "everything else": "compute",
+    }
+    source = "data/efficiency/mfu.yaml" if known else "--mfu"
+    steps = (
+        Step(
+            "model_flops_per_step",
+            "forward + backward matrix FLOPs, causal attention counted half",
+            (
+                Given("forward", flops.forward.causal, "flops", "operator list"),
+                Given("backward", flops.backward.causal, "flops", "operator list"),
+            ),
+            flops.model.causal,
+            "flops",
+            "estimators/training/flops.py",
+        ),
+        Step(
+            "mfu",
+            "product of fitted factors" if known else "given",
+            tuple(Given(factor.name, factor.value, "", factor.why) for factor in known.factors) if known else (),
+            u.mid,
+            "fraction",
+            f"{source}; {MFU_CONVENTION}" if known else source,
+            f"limited by {lost.name}" if known else "",
+        ),
+        Step(
+            "step_time_s",
+            "F / (n P u)" + (", at least the network's time" if known else ""),
+            (
+                Given("F", flops.model.causal, "flops", "model FLOPs of the step"),
+                Given("n", n, "count", "accelerators"),
+                Given("P", peak, "flops_per_s", f"catalog, dense {peak_format}"),
+                Given("u", u.mid, "fraction", source),
+            ),
+            time.mid,
+            "s",
+            "definition of MFU (PaLM, arXiv:2204.02311, appendix B)",
+            f"most lost to {lost.name}",
+        ),
+    )
+    return StepTime(
+        step_time_s=time,
+        tokens_per_s=tokens,
+        tokens_per_s_per_accelerator=tokens.scaled(1 / n),
+        mfu=u,
+        hfu=u.scaled(flops.hardware.causal / flops.model.causal),
+        flops=flops,
+        peak_flops_per_s=peak,
+        peak_format=peak_format,
+        parts=parts,
+        binding=binding.get(lost.name, lost.name),
+        measured_chip=known.measured_chip if known else True,
+        steps=steps,
+    )
