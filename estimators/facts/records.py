@@ -60,7 +60,11 @@ class Accelerator:
     sources: tuple[str, ...] = ()
     note: str = ""
     aliases: tuple[str, ...] = ()
-    origin: str = "catalog.yaml"  # the file that defined it: ours or an overlay
+    origin: str = "catalog.yaml"  # the file that defined it, or the overlay that changed it last
+    seen_memory_bytes: float | None = None  # what the driver prints (nvidia-smi)
+    compute_unit: str = ""  # what compute_units counts, where it is not SMs, CUs or GPU cores
+    datasheet_prints: str = ""  # dense, sparse or both: what the vendor's headline rates mean
+    unverified: tuple[str, ...] = ()  # keys of the card that rest on memory alone ("power_w", "dense_tflops.fp8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,45 @@ class Price:
     covers: str
     date: str  # ISO date, month or bracket "2025-09..2026-08"
     date_basis: str
-    source: str
+    source: str  # a code of the catalog's sources, or the user's own words
     note: str = ""
     origin: str = "catalog.yaml"
+    averaged: bool = False  # a mean over listings, which can mix variants and terms
+    trend: bool = False  # too old to quote where the seller has newer prices
+
+    @property
+    def date_from(self) -> str:
+        """First day that the price can be of: of a bracket its start, unless it is known to be near the end."""
+        first, _, last = self.date.partition("..")
+        return last if last and "late" in self.date_basis else first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Who sells. `seller` ties the brands of one company (RunPod Secure and RunPod Community)."""
+
+    name: str
+    cloud_class: CloudClass
+    seller: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where numbers come from: `reuse` says whether the licence lets us redistribute them."""
+
+    code: str
+    name: str
+    read: str  # version or day read
+    licence: str
+    reuse: str
+    note: str = ""  # holds for every price of this source that has no note of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsableRule:
+    """Which fraction of the memory as sold (or as the driver prints it) a program can use."""
+
+    name: str
+    fraction: float
+    source: str

@@ -229,11 +229,12 @@ def spell(path: tuple[Key, ...]) -> str:
 def _entry(raw: bytes, check: Check | None) -> Path | None:
     """Return where the parsed form of `raw` is kept, or None where there is no place for it."""
     stamp = f"{_FORMAT} {__version__}"
-    if check:  # a changed program checks again
+    if check:  # a changed program checks again: all readers of facts lie in one folder
         try:
-            module = os.stat(check.__code__.co_filename)
-            stamp += f" {check.__module__} {check.__qualname__} {module.st_size} {module.st_mtime_ns}"
-        except (AttributeError, OSError):
+            folder = Path(check.__code__.co_filename).parent
+            changed = max(entry.stat().st_mtime_ns for entry in os.scandir(folder) if entry.name.endswith(".py"))
+            stamp += f" {check.__module__} {check.__qualname__} {changed}"
+        except (AttributeError, OSError, ValueError):
             return None
     digest = hashlib.sha256(stamp.encode() + b"\0" + raw).hexdigest()
     try:
