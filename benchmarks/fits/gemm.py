@@ -40,6 +40,9 @@ BY_MAXIMUM = (
     ("other", "bf16", 0.70, "guess: no measured product"),
     ("other", "fp8", 0.60, "guess: no measured product"),
 )
+# XLA keeps output tiles of about 1024 x 1024 in the vector memory of a TPU: each multiply-add reads 2 bytes x 2 / 1024
+# again. Negligible on v5e and v5p (240 and 166 FLOP per byte of memory), a bound on v6e (560). A guess.
+SCRATCHPAD_TILE = {"TPU": 4.0 / 1024}
 START = (0.8, 200.0, 5e-6, 0.8, 0.5, 0.9, 0.5)
 LOW = (0.05, 1.0, 1e-7, 0.2, 0.01, 0.4, 0.001)
 HIGH = (1.0, 8000.0, 5e-5, 1.0, 1.0, 1.0, 8.0)
@@ -84,6 +87,7 @@ def fit(table: pd.DataFrame, kind: str) -> dict[str, object]:
         "family": CHIPS[chips[0]][0],
         "format": name,
         **{field: float(value) for field, value in zip(fields, values, strict=True)},
+        "tile_bytes": 0.0,
         "measured_on": ", ".join(chips),
         "rows": len(table),
         "median_error": float(np.median(np.abs(residuals(found.x)))),
@@ -102,6 +106,7 @@ def main() -> None:
     for family, kind, fraction, basis in BY_MAXIMUM:
         records.append(
             hopper[kind]
+            | {"tile_bytes": SCRATCHPAD_TILE.get(family, 0.0)}
             | {"family": family, "format": kind, "peak_fraction": fraction, "measured_on": "", "rows": 0}
             | {"median_error": 0.15, "is_measured": False, "basis": f"shape of Hopper, maximum: {basis}"}
         )

@@ -37,6 +37,7 @@ class MatrixSurface:
     quantisation: float
     small_tile: float
     convert_passes: float
+    tile_bytes: float  # operand bytes read again per multiply-add, where tiles live in a scratchpad
     measured_on: str
     rows: int
     median_error: float

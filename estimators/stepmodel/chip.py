@@ -108,6 +108,7 @@ def make_chip(accelerator: Accelerator, surfaces: Surfaces) -> Chip:
             convert,
             bytes_in,
             2.0,
+            surface.tile_bytes,
         )
     has_links = bool(accelerator.link_domain and accelerator.link_domain > 1 and accelerator.link_bytes_per_s)
     link_family = family if (family, Collective.ALL_REDUCE) in surfaces.links else _LINK_STAND_IN.get(family, "Hopper")

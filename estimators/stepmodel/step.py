@@ -126,6 +126,7 @@ class Factors:
     context: Any = 0.3
     network: Any = 1.25
     fill: Any = 1.0
+    boundary: Any = 1.0
     reduce: Any = 1.0  # exposed share of the gradient reduction and the gather of renewed parameters
     gather: Any = 1.0
     optimizer: Any = 1.0
@@ -142,10 +143,10 @@ def combine(p: Any, f: Any) -> Any:
     scatter = f.gather * (p.scatter + f.network * p.scatter_n)
     forward = _larger(body_f + ends_f, gather)
     backward = _larger(body_b + ends_b, gather + scatter)
-    transfer = p.boundaries * (p.boundary + f.network * p.boundary_n)
+    transfer = f.boundary * p.boundaries * (p.boundary + f.network * p.boundary_n)
     stage = forward + backward + transfer
     # The fill is paid by plain stages; the heaviest one paces the steady state.
-    bubble = f.fill * p.fill * (body_f + body_b + transfer * p.stages)
+    bubble = f.fill * p.fill * (body_f + body_b + transfer)
     reduce = f.reduce * (p.reduce + p.renew + f.network * (p.reduce_n + p.renew_n))
     optimizer = f.optimizer * p.optimizer + p.offload
     busy = p.micro_batches * stage + bubble + reduce + optimizer + f.fixed_s
@@ -214,6 +215,7 @@ def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:
         low=job.low if job.low in chip.matrices else "",
         flash=job.flash,
         frozen=job.trained_share < 1,
+        active=max((layer.mixture.active for stack in job.shape.stacks for _, layer in stack.runs if layer.mixture), default=1),
     )
     inside = [op for op in operators if op.run >= 0]
     outside = [op for op in operators if op.run < 0]

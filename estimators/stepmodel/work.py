@@ -10,7 +10,7 @@ How tensor, sequence, context and expert parallelism cut an operator is the `Cut
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..facts.surfaces import Collective
 from ..models.operators import Cut, Group, Operator, OperatorKind
@@ -75,7 +75,7 @@ class Cutting:
     frozen: bool = False  # LoRA: no weight gradients
     low_backward: bool = True
     dispatch_bytes: float = 2.0
-    extra: dict[str, float] = field(default_factory=dict)
+    active: int = 1  # experts that one token visits
 
 
 def layer_work(chip: Chip, operators: Iterable[Operator], cut: Cutting) -> Work:
@@ -218,12 +218,25 @@ def _routing(work: Work, chip: Chip, op: Operator, cut: Cutting) -> None:
     if cut.ep > 1:
         message = cut.dispatch_bytes * rows * op.columns
         inside, across = collective_seconds(chip, Collective.ALL_TO_ALL, message, cut.ep, cut.tp)
+        across *= _sent_once(chip, cut)
         work.expert_f += repeats * inside
         work.expert_nf += repeats * across
         work.expert_b += repeats * inside
         work.expert_nb += repeats * across
         work.calls_f += repeats * 1.0
         work.calls_b += repeats * 1.0
+
+
+def _sent_once(chip: Chip, cut: Cutting) -> float:
+    """Return the share of the all-to-all that crosses domains when a token goes to each domain once and spreads there.
+
+    k experts drawn evenly hit D (1 - (1 - 1/D)^k) of D domains (DeepEP, arXiv:2412.19437, section 3.2.2).
+    """
+    domains = -(-cut.ep * cut.tp // chip.domain)
+    if domains <= 1:
+        return 1.0
+    hit = domains * (1.0 - (1.0 - 1.0 / domains) ** cut.active)
+    return hit / cut.active
 
 
 # 16-bit passes over rows x columns: (forward, backward), and kernels launched when nothing is fused beyond one module.
