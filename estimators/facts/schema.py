@@ -154,11 +154,20 @@ def shown(value: object) -> str:
 
 def is_date(text: str) -> bool:
     """Whether `text` is an ISO date, month or year that exists."""
-    match = _DATE.fullmatch(text)
-    if not match:
-        return False
     try:
-        datetime.date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
+        first_day(text)
     except ValueError:
         return False
     return True
+
+
+def first_day(text: str) -> datetime.date:
+    """Return the first day that an ISO date, month or year can mean.
+
+    >>> first_day("2026-11")
+    datetime.date(2026, 11, 1)
+    """
+    match = _DATE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not an ISO date")
+    return datetime.date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
