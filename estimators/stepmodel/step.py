@@ -66,6 +66,7 @@ class Job:
     gradient_bytes: float = 4.0
     trained_share: float = 1.0  # of the parameters (LoRA: what the adapters are)
     frozen_bytes: float = 2.0  # per frozen weight
+    expand_bytes: float = 5.0  # traffic of expanding one quantised weight: fused 5, operator by operator (GPTQ) 30
     adapter_rank: int = 0
     offload: bool = False
     ring_unbalanced: bool = False  # context parallelism that does not balance the causal mask
@@ -129,6 +130,7 @@ class Factors:
     boundary: Any = 1.0
     reduce: Any = 1.0  # exposed share of the gradient reduction and the gather of renewed parameters
     gather: Any = 1.0
+    contention: Any = 0.2  # of the gathers' time lost to compute that shares units and memory with them
     optimizer: Any = 1.0
     fixed_s: Any = 0.0
     straggle: Any = 0.01
@@ -141,8 +143,8 @@ def combine(p: Any, f: Any) -> Any:
     ends_f, ends_b = _stage(p.ends, p, f)
     gather = f.gather * (p.gather + f.network * p.gather_n)
     scatter = f.gather * (p.scatter + f.network * p.scatter_n)
-    forward = _larger(body_f + ends_f, gather)
-    backward = _larger(body_b + ends_b, gather + scatter)
+    forward = _larger(body_f + ends_f, gather) + f.contention * gather
+    backward = _larger(body_b + ends_b, gather + scatter) + f.contention * (gather + scatter)
     transfer = f.boundary * p.boundaries * (p.boundary + f.network * p.boundary_n)
     stage = forward + backward + transfer
     # The fill is paid by plain stages; the heaviest one paces the steady state.
@@ -236,7 +238,7 @@ def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:
     if job.frozen_bytes < 2 and job.trained_share < 1:
         # Quantised frozen weights are expanded to 16 bits before every product, forward and backward.
         weights = sum(op.weight_params * op.repeats for op in inside) * share / job.tp
-        expand_s = weights * (job.frozen_bytes + 4.0) / chip.memory_bytes_per_s
+        expand_s = weights * job.expand_bytes / chip.memory_bytes_per_s
         body.convert_f += expand_s
         body.convert_b += expand_s
     if job.ring_unbalanced and job.cp > 1:
