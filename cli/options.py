@@ -116,7 +116,7 @@ def complete_accelerator(incomplete: str) -> list[str]:
 
 def complete_model(incomplete: str) -> list[str]:
     """Complete a model's preset name, for the shell."""
-    from ..estimators.models.presets import preset_names
+    from ..estimators.facts.models import preset_names
 
     return _starting(preset_names(), incomplete)
 

@@ -18,6 +18,8 @@ from flopwise.cli.options import (
     ForceOption,
     FormatOption,
     OutputOption,
+    complete_accelerator,
+    complete_model,
     naming,
     one_of,
     usd,
@@ -243,3 +245,13 @@ def test_a_terminal_without_unicode_still_gets_help():
         env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
     )
     assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    ("complete", "typed", "found"),
+    [(complete_accelerator, "h100-s", "h100-sxm-80gb"), (complete_model, "Llama-3-8", "llama-3-8b")],
+)
+def test_the_shell_completes_names_from_the_facts(complete, typed, found):
+    names = complete(typed)
+    assert found in names
+    assert all(name.startswith(typed.lower()) for name in names)
