@@ -122,7 +122,7 @@ def test_what_contradicts_or_has_no_effect_is_refused(folder, arguments, said):
 
 def test_a_folder_that_cannot_be_written_is_named(folder, monkeypatch):
     monkeypatch.setattr(output.os, "access", lambda *_: False)  # root may write anywhere, so modes would not tell
-    with pytest.raises(InputError, match="the folder '.*' is not writable"):
+    with pytest.raises(InputError, match=r"the folder '.*' is not writable"):
         deliver(ANSWER, output=folder / "answer.csv")
 
 
