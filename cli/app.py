@@ -57,6 +57,7 @@ def build(verbs: Iterable[Verb]) -> typer.Typer:
         name="flopwise",
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
         help=f"{TAGLINE}\n\n`flopwise` alone shows what you can ask.",
     )
     app.callback(invoke_without_command=True)(_root)
@@ -96,6 +97,8 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     """Run with only the verb that was asked for, or with all of them where none was (help, completion)."""
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     word = next((each for each in arguments if not each.startswith("-")), None)
     completing = "_FLOPWISE_COMPLETE" in os.environ
     chosen = [verb for verb in VERBS if verb.name == word]

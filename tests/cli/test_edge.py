@@ -176,7 +176,10 @@ def test_a_noun_alone_shows_its_commands(demo):
     assert "list" in ran.out
 
 
-@pytest.mark.parametrize("argv", [("--help",), ("ask", "--help"), ("noun", "--help"), ("noun", "list", "--help")])
+@pytest.mark.parametrize(
+    "argv",
+    [("--help",), ("-h",), ("help",), ("ask", "--help"), ("help", "ask"), ("noun", "-h"), ("noun", "list", "--help")],
+)
 def test_help_is_on_stdout_and_leaves_with_0(demo, argv):
     ran = demo(*argv)
     assert (ran.code, ran.err) == (0, "")
