@@ -66,6 +66,7 @@ class HardwareRules:
     least_network_bytes_per_s: float  # per accelerator
     formats: tuple[str, ...]
     classes: tuple[CloudClass, ...]
+    vendors: tuple[str, ...]  # those chosen unasked; chips of others are listed beside the plan
     source: str
 
 
@@ -84,7 +85,6 @@ class InferenceEfficiency:
 class JobDefaults:
     """The training job whose details nobody has fixed."""
 
-    sequence_tokens: int
     bytes_per_param: float
     usable_share: float
     source: str
@@ -137,10 +137,10 @@ def _defaults(file: FactFile) -> PlanDefaults:
     hardware = _fields(
         file,
         "hardware",
-        ("least_link_bytes_per_s", "least_network_bytes_per_s", "formats", "classes", "guess", "source"),
+        ("least_link_bytes_per_s", "least_network_bytes_per_s", "formats", "classes", "vendors", "guess", "source"),
     )
     inference = _fields(file, "inference_efficiency", ("low", "value", "high", "guess", "source"))
-    job = _fields(file, "job", ("sequence_tokens", "bytes_per_param", "usable_share", "guess", "source"))
+    job = _fields(file, "job", ("bytes_per_param", "usable_share", "guess", "source"))
     advice = _fields(file, "advice", ("compute_ratio", "size_ratio", "closed", "guess", "source"))
     return PlanDefaults(
         reserves={str(name): _reserve(file, str(name)) for name in _mapping(top, "reserves")},
@@ -161,6 +161,7 @@ def _defaults(file: FactFile) -> PlanDefaults:
             least_network_bytes_per_s=hardware.number("least_network_bytes_per_s"),
             formats=hardware.texts("formats"),
             classes=tuple(CloudClass(name) for name in hardware.texts("classes")),
+            vendors=hardware.texts("vendors"),
             source=hardware.text("source"),
         ),
         inference=InferenceEfficiency(
@@ -171,7 +172,6 @@ def _defaults(file: FactFile) -> PlanDefaults:
             source=inference.text("source"),
         ),
         job=JobDefaults(
-            sequence_tokens=int(job.number("sequence_tokens")),
             bytes_per_param=job.number("bytes_per_param"),
             usable_share=job.number("usable_share"),
             source=job.text("source"),

@@ -91,8 +91,10 @@ class PlanRequest:
         return (
             (
                 not sized,
-                "plan needs something to size from: --budget, --model, --tokens, --target-loss, --compute, or "
-                "--accelerator NAME:COUNT with --deadline.",
+                (
+                    "plan needs something to size from: --budget, --model, --tokens, --target-loss, --compute, or "
+                    "--accelerator NAME:COUNT with --deadline."
+                ),
             ),
             (
                 self.compute_flops is not None and (self.target_loss is not None or both),
@@ -113,8 +115,10 @@ class PlanRequest:
             ),
             (
                 self.objective is Objective.COST and not self.is_fixed and limited,
-                "--objective cost: nothing says what must be reached; give --target-loss, --compute, or --model and "
-                "--tokens.",
+                (
+                    "--objective cost: nothing says what must be reached; give --target-loss, --compute, or --model and "
+                    "--tokens."
+                ),
             ),
             (
                 self.accelerators is not None and self.max_accelerators is not None,
@@ -131,8 +135,10 @@ class PlanRequest:
             ),
             (
                 self.detour is not None and self.inference_tokens is not None,
-                "--detour makes the model smaller for cheap serving; --inference-tokens weighs serving exactly, so "
-                "give one of them.",
+                (
+                    "--detour makes the model smaller for cheap serving; --inference-tokens weighs serving exactly, so "
+                    "give one of them."
+                ),
             ),
             (
                 self.detour is not None and self.unique_tokens is not None,
