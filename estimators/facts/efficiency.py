@@ -71,14 +71,14 @@ def load_mfu_folds() -> tuple[MfuFit, ...]:
     return tuple(_fit({**whole, **fold}, "mfu_folds.yaml") for fold in _read("mfu_folds.yaml")["folds"])
 
 
-def fold_of(source: str, model: str, accelerator: str, folds: int) -> int:
-    """Return the fold that leaves out the family (source x model x accelerator as the row writes them).
+def fold_of(family: str, folds: int) -> int:
+    """Return the fold that leaves out a family ("source | model | accelerator", as `MeasuredRow.family` writes it).
 
     A checksum decides, so that the fitting program and the validation agree without a list.
     """
     from zlib import crc32
 
-    return crc32(f"{source}|{model}|{accelerator}".encode()) % folds
+    return crc32(family.encode()) % folds
 
 
 def _read(name: str) -> Mapping[str, Any]:

@@ -4,15 +4,15 @@ MFU here is model FLOPs per second over the DENSE bf16 peak of the catalog (fp16
 attention of causal models counted half and recomputation not counted. fp8 and fp4 runs use the same bf16 peak, so
 theirs may exceed 1. LoRA counts what LoRA needs: no weight gradient of the frozen base.
 
-    ln MFU = b0 + chip + b_n ln(n/64) + b_N ln(N/1e10) + precision + task + mixture + b_tp ln(tp)
-             - b_r ln(hardware FLOPs / model FLOPs) - ln(1 + bubble) - ln(1 + t0 P / F_layer)
+    ln MFU = b0 + chip + b_n ln(n/64) + b_N ln(N/1e10) + precision + task + mixture
+             - b_r ln(4/3) [full recomputation] - ln(1 + bubble) - ln(1 + (t0 + c t_tp) P / F_layer)
 
 n accelerators, N active parameters, P the peak, F_layer the model FLOPs of one layer for one micro-batch on one
-accelerator: t0 is the time that launches and small kernels cost per layer, so small work per layer is slow on a fast
-chip. `chip` adds a vendor, an architecture and a chip offset, each shrunk to zero (a mixed model, Gelman and Hill 2007,
-chapter 12), so that an unseen chip gets the mean of its relatives. Coefficients: `data/efficiency/mfu.yaml`, written by
-`benchmarks/fits/mfu.py` from published measurements. `bubble` is the idle share of a pipeline,
-(pp - 1) / (micro-batches x interleave) (arXiv:2104.04473, section 2.2).
+accelerator: t0 is what launches and small kernels cost per layer, t_tp the time that tensor parallelism's all-reduces
+of the layer take at the rate of the link, so little work per layer is slow on a fast chip. `chip` adds a vendor, an
+architecture and a chip offset, each shrunk to zero (a mixed model, Gelman and Hill 2007, chapter 12), so that an unseen
+chip gets the mean of its relatives. Coefficients: `data/efficiency/mfu.yaml`, written by `benchmarks/fits/mfu.py` from
+published measurements. `bubble` is the idle over the busy time of a pipeline (arXiv:2104.04473, section 2.2).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def mfu(
     task: Task = Task.PRETRAIN,
     recompute: Recompute = Recompute.NONE,
     mixture: bool = False,
-    tp: int = 1,
+    tensor_s: float = 0.0,
     layer_flops: float | None = None,
     bubble: float = 0.0,
     fit: MfuFit | None = None,
@@ -97,7 +97,7 @@ def mfu(
         task=task,
         recompute=recompute,
         mixture=mixture,
-        tp=tp,
+        tensor_s=tensor_s,
         layer_flops=layer_flops,
         bubble=bubble,
         fit=fit,
@@ -113,7 +113,7 @@ def efficiency(
     task: Task = Task.PRETRAIN,
     recompute: Recompute = Recompute.NONE,
     mixture: bool = False,
-    tp: int = 1,
+    tensor_s: float = 0.0,
     layer_flops: float | None = None,
     bubble: float = 0.0,
     fit: MfuFit | None = None,
@@ -122,7 +122,8 @@ def efficiency(
 
     `active_params` are those one token uses (all of them in a dense model); `layer_flops` the model FLOPs, forward and
     backward, of one layer for one micro-batch on one accelerator (None: a layer of a usual model of that size at 8,192
-    tokens, divided by `tp`); `bubble` the idle time of the pipeline over its busy time. `fit` replaces the shipped
+    tokens); `tensor_s` the time of one layer's
+    tensor-parallel all-reduces for one micro-batch at the rate of the link; `bubble` the idle time of the pipeline over its busy time. `fit` replaces the shipped
     coefficients (validation passes those of a fold).
 
     Raises:
@@ -132,7 +133,7 @@ def efficiency(
     peak, peak_format = reference_peak(accelerator)
     b = fit.coefficients
     if layer_flops is None:
-        layer_flops = 6 * active_params / typical_layers(active_params) * _TYPICAL_TOKENS / tp
+        layer_flops = 6 * active_params / typical_layers(active_params) * _TYPICAL_TOKENS
 
     logs = [("base", b["base"], "fitted mean at 64 accelerators and 10B active parameters")]
     chip = fit.chips.get(accelerator.id)
@@ -146,14 +147,18 @@ def efficiency(
         logs.append(("task", b[task.value.replace("-", "_")], str(task)))
     if mixture:
         logs.append(("mixture of experts", b["mixture"], "routing and expert all-to-all"))
-    if tp > 1:
-        logs.append(("tensor parallel", b["ln_tp"] * math.log(tp), f"tp {tp}"))
     if recompute is Recompute.FULL:
         logs.append(("recompute", -b["recompute"] * math.log(4 / 3), "one more forward pass"))
     if bubble > 0:
         logs.append(("pipeline bubble", -math.log1p(bubble), f"idle/busy {bubble:.3f}"))
-    floor = b["layer_floor_s"] * peak / layer_flops
-    logs.append(("launch floor", -math.log1p(floor), f"{layer_flops / peak * 1e3:.3g} ms of ideal work per layer"))
+    ideal_s = layer_flops / peak
+    waits = {"launch floor": b["layer_floor_s"] / ideal_s, "tensor parallel": b["tensor_exposed"] * tensor_s / ideal_s}
+    waiting = 0.0
+    for name, share in waits.items():
+        if share > 0:
+            log = math.log1p(waiting) - math.log1p(waiting + share)
+            logs.append((name, log, f"{ideal_s * 1e3:.3g} ms of ideal work per layer and micro-batch"))
+            waiting += share
 
     mid = math.exp(math.fsum(log for _, log, _ in logs))
     band = fit.bands[_band_kind(task, chip is not None)]
@@ -170,7 +175,7 @@ def efficiency(
 
 def typical_layers(active_params: float) -> float:
     """Return the number of layers a modern dense model of this size has: 32 at 8e9, growing with the cube root."""
-    return max(2.0, 32 * (active_params / 8e9) ** (1 / 3))
+    return float(max(2.0, 32 * (active_params / 8e9) ** (1 / 3)))
 
 
 def _precision_log(

@@ -8,9 +8,8 @@ is the seam behind which an operator-level model can stand: callers only see `St
 
 Bytes of one accelerator per step (2 bytes per number): without ZeRO-3 gradients are reduced and parameters gathered
 once, 2 x 2 P_local; with ZeRO-3 every micro-batch gathers parameters twice and the gradients are reduced each time,
-3 x 2 P_local (arXiv:1910.02054, section 7.2); tensor-parallel groups larger than a link domain add
-8 (t-1)/t b s h per layer and micro-batch (arXiv:1909.08053, section 3, an all-reduce being two passes), expert groups
-larger than it 8 b s h k (e-1)/e per layer of experts.
+3 x 2 P_local (arXiv:1910.02054, section 7.2); expert groups larger than a link domain add 8 b s h k (e-1)/e per layer
+of experts (dispatch and combine, forward and backward).
 """
 
 from __future__ import annotations
@@ -88,17 +87,18 @@ def step_time(
         task=task or task_of(recipe),
         recompute=recipe.recompute,
         mixture=shape.is_mixture,
-        tp=layout.tp,
+        tensor_s=tensor_time_s(shape, accelerator, layout, workload),
         layer_flops=layer_flops(shape, flops, layout, workload),
         bubble=bubble(layout, workload),
         fit=fit,
     )
     compute = inverse(known.mfu, "s", flops.model.causal / (layout.accelerators * known.peak_flops_per_s))
     network_s = network_floor_s(shape, accelerator, layout, workload)
+    mid = max(compute.mid, network_s)
     taken = Quantity(
         max(compute.low, network_s),
-        max(compute.mid, network_s),
-        max(compute.high, network_s),
+        mid,
+        mid * compute.high / compute.mid,
         "s",
         compute.band,
         compute.basis,
@@ -185,6 +185,26 @@ def layer_flops(shape: ModelShape, flops: StepFlops, layout: Layout, workload: W
     return flops.model.causal / max(shape.layers, 1) * share
 
 
+def tensor_time_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, workload: Workload) -> float:
+    """Return the time (s) of one layer's tensor-parallel all-reduces for one micro-batch at the rate of the link.
+
+    Four all-reduces of the hidden state, two passes each: 16 (t-1)/t b s h bytes (arXiv:1909.08053, section 3).
+    """
+    if layout.tp == 1:
+        return 0.0
+    rate = _link_rate(accelerator, layout.tp)
+    tokens = layout.micro_batch * workload.sequence_tokens / layout.cp
+    return 8 * _BYTES * (layout.tp - 1) / layout.tp * tokens * shape.hidden / rate if rate else 0.0
+
+
+def _link_rate(accelerator: Accelerator, ranks: int) -> float:
+    """Return the one-way rate (bytes/s) of one accelerator among `ranks` neighbours; 0 where unknown."""
+    domain = accelerator.link_domain or accelerator.accelerators_per_node or 1
+    if ranks <= domain and accelerator.link_bytes_per_s:
+        return accelerator.link_bytes_per_s
+    return (accelerator.network_bytes_per_s_per_node or 0.0) / (accelerator.accelerators_per_node or 1)
+
+
 def network_floor_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, workload: Workload) -> float:
     """Return the least time (s) that one step's data needs on the links of one accelerator; see the module text.
 
@@ -193,26 +213,17 @@ def network_floor_s(shape: ModelShape, accelerator: Accelerator, layout: Layout,
     from ..models.parameters import count_parameters
 
     domain = accelerator.link_domain or accelerator.accelerators_per_node or 1
-    per_node = accelerator.accelerators_per_node or 1
-    slow = (accelerator.network_bytes_per_s_per_node or 0.0) / per_node
-    fast = accelerator.link_bytes_per_s or 0.0
     batches = micro_batches(layout, workload)
-
     local = count_parameters(shape).total / (layout.tp * layout.pp)
     if shape.is_mixture and layout.ep > 1:
         local /= layout.ep  # nearly all parameters of a mixture are experts
     passes = 3 * batches if layout.zero is Zero.PARAMETERS else 2
-    data_bytes = passes * _BYTES * local if layout.dp * layout.cp > 1 else 0.0
-    within = layout.accelerators <= domain
-    rate = fast if within else slow
-    seconds = data_bytes / rate if rate else 0.0
-
-    tokens = layout.micro_batch * workload.sequence_tokens / layout.cp * batches
-    layer_bytes = 4 * _BYTES * tokens * shape.hidden * shape.layers / layout.pp
-    if layout.tp > domain and slow:
-        seconds += 2 * layer_bytes * (layout.tp - 1) / layout.tp / slow
-    if layout.ep > domain and slow:
-        seconds += layer_bytes / layout.tp * _active_experts(shape) * (layout.ep - 1) / layout.ep / slow
+    rate = _link_rate(accelerator, min(layout.zero_ranks or layout.accelerators, layout.accelerators))
+    seconds = passes * _BYTES * local / rate if rate and layout.dp * layout.cp > 1 else 0.0
+    if layout.ep > domain and (slow := _link_rate(accelerator, layout.ep)):
+        tokens = layout.micro_batch * workload.sequence_tokens / layout.cp * batches / layout.tp
+        sent = 4 * _BYTES * tokens * shape.hidden * _active_experts(shape) * (layout.ep - 1) / layout.ep
+        seconds += sent * shape.layers / layout.pp / slow
     return seconds
 
 
@@ -244,6 +255,7 @@ def _parts(
         ("recompute", "recomputation", "activations computed twice"),
         ("pipeline bubble", "pipeline bubble", ""),
         ("launch floor", "launch of small kernels", ""),
+        ("tensor parallel", "tensor-parallel all-reduces", ""),
     )
     last = math.prod(factors.get(factor, 1.0) for factor, _, _ in shown)
     reached = compute_s * last

@@ -1,0 +1,192 @@
+"""Replay measured training runs: tokens/s per accelerator from the configuration alone, scored against the measurement.
+
+`case_of` turns what a row says into the arguments of `step_time`, filling gaps as an expert would: one micro-batch per
+replica where nothing is said, ZeRO-1 between replicas, no recomputation, bf16 (fp16 where a chip has none). The
+prediction of a row whose family was fitted comes from the fold that left the family out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...estimators.errors import FlopwiseError
+from ...estimators.facts.efficiency import MfuFit, fold_of, load_mfu_folds
+from ...estimators.training.efficiency import Task, reference_peak
+from ...estimators.training.layout import Layout, Optimizer, Precision, Recipe, Recompute, Workload, Zero
+from ...estimators.training.time import step_time
+from .rows import MeasuredRow, Settings, read_settings
+from .scores import ScoredRow
+
+if TYPE_CHECKING:
+    from ...estimators.facts.catalog import Catalog
+    from ...estimators.facts.records import Accelerator
+    from ...estimators.models.shape import ModelShape
+
+FLAT_MFU = 0.4  # the guess that every prediction is compared with
+UNSAID_BATCHES = 8  # micro-batches per replica where the row gives no batch at all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row as arguments of `step_time`; `filled` names what the row left unsaid."""
+
+    shape: ModelShape
+    accelerator: Accelerator
+    layout: Layout
+    recipe: Recipe
+    workload: Workload
+    task: Task
+    filled: tuple[str, ...]
+
+
+class Unsupported(Exception):
+    """A row that cannot be predicted; the message says why."""
+
+
+def validate_training(rows: Iterable[MeasuredRow], catalog: Catalog) -> tuple[ScoredRow, ...]:
+    """Return every row that has a measured speed, predicted and scored, in order."""
+    folds = load_mfu_folds()
+    return tuple(score_row(row, catalog, folds) for row in rows if measured_speed(row) is not None)
+
+
+def score_row(row: MeasuredRow, catalog: Catalog, folds: tuple[MfuFit, ...]) -> ScoredRow:
+    """Return one row predicted and scored."""
+    try:
+        case = case_of(row, catalog)
+        fit = folds[fold_of(row.family, len(folds))]
+        time = step_time(
+            case.shape,
+            accelerator=case.accelerator,
+            layout=case.layout,
+            recipe=case.recipe,
+            workload=case.workload,
+            task=case.task,
+            fit=fit,
+        )
+    except (FlopwiseError, Unsupported) as error:
+        return ScoredRow(id=row.id, source=row.source, status="unsupported", reason=str(error))
+    speed = time.tokens_per_s_per_accelerator
+    # The flat guess knows the usual 6 FLOPs per parameter and token, and no more.
+    peak, _ = reference_peak(case.accelerator)
+    per_token = time.flops.model.causal / case.workload.tokens_per_step
+    return ScoredRow(
+        id=row.id,
+        source=row.source,
+        status="scored",
+        measured=measured_speed(row),
+        predicted=speed.mid,
+        low=speed.low,
+        high=speed.high,
+        baseline=FLAT_MFU * peak / per_token,
+    )
+
+
+def measured_speed(row: MeasuredRow) -> float | None:
+    """Return the measured tokens/s per accelerator, None where the row has none."""
+    return row.measured.number("tokens_per_s_per_gpu")
+
+
+def case_of(row: MeasuredRow, catalog: Catalog) -> Case:
+    """Return what the row ran, with the gaps filled.
+
+    Raises:
+        Unsupported: the model, the chip or the number of chips cannot be known.
+    """
+    said = read_settings(row, catalog)
+    if said is None:
+        raise Unsupported("the model cannot be known from the row")
+    if said.accelerator is None:
+        raise Unsupported(f"the catalog has no accelerator '{said.accelerator_text}'")
+    if not said.accelerators:
+        raise Unsupported("the number of accelerators is unsaid")
+    filled = list(said.filled)
+    layout, workload = _cut(said, said.accelerators, filled)
+    return Case(
+        shape=said.shape,
+        accelerator=said.accelerator,
+        layout=layout,
+        recipe=_recipe(said, said.accelerator, filled),
+        workload=workload,
+        task=_task(said),
+        filled=tuple(filled),
+    )
+
+
+def _cut(said: Settings, accelerators: int, filled: list[str]) -> tuple[Layout, Workload]:
+    tp, pp, cp = said.tp or 1, said.pp or 1, said.cp or 1
+    product = tp * pp * cp * (said.dp or 1)
+    if said.dp and product > accelerators and product % accelerators == 0:
+        # Trainium rows count cores, several to a chip: the cut inside a chip is no cut of ours.
+        inside = product // accelerators
+        tp = max(1, tp // inside)
+    while accelerators % (tp * pp * cp):
+        tp, pp, cp = (1, pp, cp) if tp > 1 else (1, 1, cp) if pp > 1 else (1, 1, 1)
+        filled.append("layout")
+    dp = accelerators // (tp * pp * cp)
+    per_replica = said.global_batch / dp if said.global_batch else None
+    micro_batch = said.micro_batch
+    if micro_batch is None:
+        filled.append("micro-batch")
+        micro_batch = (
+            max(1, round(per_replica / (said.micro_batches or 1))) if per_replica and said.micro_batches else 1
+        )
+    if per_replica is None:
+        if not said.micro_batches:
+            filled.append("batch")
+        per_replica = micro_batch * (said.micro_batches or UNSAID_BATCHES)
+    batches = max(1, round(per_replica / micro_batch))
+    ep = said.ep or 1
+    if ep > 1 and (dp * cp) % ep:
+        ep = 1
+        filled.append("expert parallelism")
+    zero = said.zero
+    if zero is None:
+        filled.append("sharding")
+        zero = Zero.OPTIMIZER if dp > 1 else Zero.NONE
+    layout = Layout(
+        accelerators=accelerators,
+        tp=tp,
+        pp=pp,
+        cp=cp,
+        ep=ep,
+        interleave=said.interleave or 1,
+        zero=zero,
+        zero_ranks=said.zero_ranks,
+        sequence_parallel=said.sequence_parallel or False,
+        micro_batch=micro_batch,
+    )
+    sequence = said.sequence_tokens
+    if sequence is None:
+        filled.append("sequence")
+        sequence = min(said.shape.max_tokens or 2048, 2048)
+    return layout, Workload(sequence_tokens=sequence, global_batch=dp * micro_batch * batches)
+
+
+def _recipe(said: Settings, accelerator: Accelerator, filled: list[str]) -> Recipe:
+    precision = said.precision
+    if precision is None or (precision is Precision.BF16 and not accelerator.peak_flops_per_s.get("bf16")):
+        filled.append("precision")
+        precision = Precision.BF16 if accelerator.peak_flops_per_s.get("bf16") else Precision.FP16
+    if said.recompute is None:
+        filled.append("recompute")
+    return Recipe(
+        precision=precision,
+        optimizer=said.optimizer or Optimizer.ADAMW,
+        recompute=said.recompute or Recompute.NONE,
+        flash_attention=said.flash_attention is not False,
+        adapter=said.adapter,
+        fp32_weights=not said.pure_weights,
+        bf16_moments=said.bf16_moments,
+        offload=said.offload,
+        framework=said.framework,
+        compiled=bool(said.compiled),
+        chunked_loss=bool(said.chunked_loss),
+    )
+
+
+def _task(said: Settings) -> Task:
+    if said.adapter:
+        return Task.QLORA if said.adapter.base_bits < 16 else Task.LORA
+    return Task.FULL_FINETUNE if "fine" in said.task or "sft" in said.task else Task.PRETRAIN
