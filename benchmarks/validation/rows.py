@@ -216,14 +216,22 @@ def read_settings(row: MeasuredRow, catalog: Catalog) -> Settings | None:
         pure_weights=spellings.is_pure(precision_text),
         optimizer=spellings.optimizer(optimizer_text) if optimizer_text.strip() else None,
         bf16_moments="bf16 moments" in optimizer_text or "bf16 moments" in notes,
-        recompute=spellings.recompute(cells.text("recompute")),
+        recompute=_recompute(cells, notes),
         flash_attention=spellings.flash_attention(cells.text("flash_attention")),
-        compiled=spellings.yes(cells.text("compile")),
+        compiled=spellings.yes(cells.text("compile")) or ("liger" in cells.text("framework").lower() or None),
         chunked_loss=True if _is_chunked(notes, cells.text("framework")) else None,
         offload=_offload(cells),
         adapter=_adapter(cells, task),
         notes=notes,
     )
+
+
+def _recompute(cells: Cells, notes: str) -> Recompute | None:
+    """Megatron's selective recompute of modules other than the core attention leaves the scores where they are."""
+    modules = option(notes, "recompute-modules")
+    if modules and "core_attn" not in modules:
+        return Recompute.NONE
+    return spellings.recompute(cells.text("recompute"))
 
 
 def _is_maximum(kind: str, notes: str) -> bool:

@@ -28,7 +28,8 @@ _FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     (r"ms-swift megatron", Framework.MEGATRON),
     (r"megatron|nemo|primus|bridge|simumax|transformer ?engine|\bngc\b|nvidia release", Framework.MEGATRON),
     (r"deepspeed|xtuner|qwen", Framework.HF_DEEPSPEED),
-    (r"torchtitan|torchtune|fsdp|composer|foundry|lightning|automodel|nanotron", Framework.FSDP),
+    (r"torchtune", Framework.TORCHTUNE),
+    (r"torchtitan|fsdp|composer|foundry|lightning|automodel|nanotron", Framework.FSDP),
     (r"hf|hugging|transformers|peft|swift|axolotl|llama-?factory|trl|accelerate", Framework.HUGGING_FACE),
     (r"pytorch|torch", Framework.FSDP),
 )
@@ -195,9 +196,13 @@ def adapter(
     else:
         names = tuple(name for pattern, name in _TARGET_WORDS[1:] if re.search(pattern, low)) or ("attention",)
     plain = re.search(r"lora|^$|nan", method.lower()) is not None
+    scales = re.search(r"ia3|ia\^3|adapter_v2", method.lower()) is not None
+    if "adapter_v2" in method.lower():
+        names = ("attention", "mlp", "head")
     return Adapter(
         rank=int(rank) if rank and plain else 8,
         targets=names,
         base_bits=base_bits,
         trains_embeddings=trains_embeddings,
+        scales_outputs=scales,
     )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ..training.layout import Layout, Offload, Optimizer, Recipe, Recompute, Workload, Zero
 from .profile import MemoryProfile
 from .stages import Stage
-from .states import RankParameters, StateBytes, compute_bytes, state_bytes
+from .states import RankParameters, compute_bytes, state_bytes
 from .sums import BYTES, Cuts, LayerSums, ModelSums
 
 STATES = (
@@ -59,17 +59,18 @@ def instants(
     sums: ModelSums, stage: Stage, layout: Layout, recipe: Recipe, workload: Workload, profile: MemoryProfile
 ) -> tuple[Instant, ...]:
     """Return the instants of `stage`, in the order in which they come."""
-    states = state_bytes(rank_parameters(sums, stage, layout), layout, recipe, profile)
-    work = _Activations(sums, stage, layout, recipe, profile)
+    several = workload.global_batch > layout.dp * layout.micro_batch
+    states = state_bytes(rank_parameters(sums, stage, layout), layout, recipe, profile, accumulates=several)
+    work = _Activations(sums, stage, layout, recipe, profile, micro_batches(layout, workload))
     persistent = {
         "weights": states.weights,
         "frozen weights": states.frozen_weights,
         "adapters": states.adapters,
         "fp32 copy of weights": states.master_weights,
         "optimizer moments": states.moments,
-        "communication buffers": _buffers(states, layout, profile),
+        "communication buffers": _buffers(layout, profile),
     }
-    accumulates = workload.global_batch > layout.dp * layout.micro_batch or profile.gradients_persist
+    accumulates = several or profile.gradients_persist
     gradients = {"gradients": states.gradients}
     before = gradients if accumulates else {}
     gathered = {"gathered layers": states.gathered}
@@ -89,6 +90,11 @@ def instants(
         _instant("optimizer step", stage, persistent, gradients, {"step temporaries": states.step_temporaries}),
     ]
     return tuple(found)
+
+
+def micro_batches(layout: Layout, workload: Workload) -> int:
+    """Return how many micro-batches one pipeline works on per step."""
+    return max(1, workload.global_batch // (layout.dp * layout.micro_batch))
 
 
 def _instant(name: str, stage: Stage, *groups: dict[str, float]) -> Instant:
@@ -131,10 +137,8 @@ def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout) -> RankParame
     )
 
 
-def _buffers(states: StateBytes, layout: Layout, profile: MemoryProfile) -> float:
-    if layout.dp * layout.cp == 1 and not profile.gradients_persist:
-        return 0.0
-    return profile.buffer_bytes + profile.buffer_bytes_per_parameter * states.trained
+def _buffers(layout: Layout, profile: MemoryProfile) -> float:
+    return profile.buffer_bytes if layout.dp * layout.cp > 1 or profile.gradients_persist else 0.0
 
 
 def _whole_gradients(sums: ModelSums, stage: Stage, layout: Layout, recipe: Recipe) -> float:
@@ -148,7 +152,15 @@ def _whole_gradients(sums: ModelSums, stage: Stage, layout: Layout, recipe: Reci
 class _Activations:
     """Bytes of activations of one stage under the recipe. Sizes for one micro-batch unless said otherwise."""
 
-    def __init__(self, sums: ModelSums, stage: Stage, layout: Layout, recipe: Recipe, profile: MemoryProfile) -> None:
+    def __init__(
+        self,
+        sums: ModelSums,
+        stage: Stage,
+        layout: Layout,
+        recipe: Recipe,
+        profile: MemoryProfile,
+        micro_batches: int,
+    ) -> None:
         self.layout, self.recipe = layout, recipe
         self.tp = layout.tp
         self.sequence = layout.tp if layout.sequence_parallel else 1
@@ -169,10 +181,13 @@ class _Activations:
         scores = max((self._cut(run.scores) for _, run in held), default=0.0) * (not recipe.flash_attention)
         self.recomputed = full if recipe.recompute in (Recompute.FULL, Recompute.PRODUCTS) else scores * recomputes
         self.forward = largest + (scores if recipe.recompute is not Recompute.NONE else 0.0)
-        self.backward = 2 * largest + scores
+        self.backward = largest + scores
         per_logit = profile.chunked_loss_bytes_per_logit if recipe.chunked_loss else profile.loss_bytes_per_logit
         logits = sums.head_rows * sums.vocab / layout.tp * layout.micro_batch / layout.cp
         self.loss = logits * per_logit
+        if layout.zero is Zero.PARAMETERS and layout.pp > 1:
+            # PyTorch's pipeline schedules hand all micro-batches' outputs back at the end of the step
+            self.loss += logits * compute_bytes(recipe.precision) * (micro_batches - 1)
 
     def _offloaded(self, held: list[tuple[int, LayerSums]]) -> float:
         """Layer inputs go to the host while the next layer runs: two stay."""

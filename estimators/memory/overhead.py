@@ -39,10 +39,11 @@ def lasting_bytes(instant: Instant) -> float:
     return sum(part.bytes for part in instant.parts if part.name in _LASTING)
 
 
-def cache_bytes(instant: Instant, profile: MemoryProfile) -> float:
-    """Return what the allocator keeps beyond live tensors at `instant`."""
+def cache_bytes(instant: Instant, profile: MemoryProfile, *, ragged: bool = False) -> float:
+    """Return what the allocator keeps beyond live tensors at `instant`; more where batches differ in length."""
     lasting = lasting_bytes(instant)
-    return profile.state_cache_share * lasting + profile.cache_share * (instant.bytes - lasting)
+    share = profile.ragged_cache_share if ragged else profile.cache_share
+    return profile.state_cache_share * lasting + share * (instant.bytes - lasting)
 
 
 def communicators(layout: Layout) -> int:
@@ -56,11 +57,17 @@ def device_bytes(layout: Layout, overhead: DeviceOverhead) -> float:
 
 
 def total_bytes(
-    instant: Instant, layout: Layout, kind: MemoryKind, profile: MemoryProfile, overhead: DeviceOverhead
+    instant: Instant,
+    layout: Layout,
+    kind: MemoryKind,
+    profile: MemoryProfile,
+    overhead: DeviceOverhead,
+    *,
+    ragged: bool = False,
 ) -> float:
     """Return an instant's memory as `kind` counts it."""
     live = instant.bytes
     if kind is MemoryKind.ALLOCATED:
         return live
-    reserved = live + cache_bytes(instant, profile)
+    reserved = live + cache_bytes(instant, profile, ragged=ragged)
     return reserved if kind is MemoryKind.RESERVED else reserved + device_bytes(layout, overhead)

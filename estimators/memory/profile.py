@@ -34,17 +34,20 @@ class MemoryProfile:
     name: str
     scheme: StateScheme
     gradient_bytes: float  # per parameter, whole on each rank below ZeRO-2
-    shard_gradient_bytes: float  # per parameter of the optimizer's shard, besides (DeepSpeed's fp32 copies)
+    shard_gradient_bytes: float  # per parameter of the optimizer's shard, besides (fp32 copies)
     gradients_persist: bool  # buffers that live from step to step; else freed after the optimizer step
+    whole_between_syncs: bool  # accumulating under ZeRO-3 keeps whole weights and gradients until the last micro-batch
     step_bytes: float  # per parameter of the shard, temporaries of the optimizer step
+    fp32_adapters: bool  # adapter weights in 32 bits beside a 16-bit base
+    quantised_extra_bits: float  # per frozen quantised weight, beside its own bits (bitsandbytes; not GPTQ, AWQ)
     fused: bool  # elementwise chains keep their inputs only
-    dropout: bool  # the GPT recipe's dropout masks, where the model is of that kind
-    loss_bytes_per_logit: float  # live at once around the loss, per logit
+    expands_kv: bool  # keys and values are repeated for all heads before attention (not with FlashAttention kernels)
+    loss_bytes_per_logit: float  # live at once around the loss
     chunked_loss_bytes_per_logit: float  # the same when the loss runs in chunks
     gathered_layers: float  # layers whose whole weights are there at once under ZeRO-3
+    live_parameters: float  # weights that ZeRO-3 keeps gathered at most, when that is a setting (DeepSpeed); else 0
     buffer_bytes: float  # communication buckets and workspaces, fixed
-    buffer_bytes_per_parameter: float  # communication buckets in proportion to trained weights
-    cache_share: float  # what the allocator keeps, as a share of activations and temporaries
-    state_cache_share: float  # the same as a share of states
-    spread_log: float  # standard deviation of log(measured / predicted) out of fold
+    cache_share: float  # what the allocator keeps beyond live tensors, as a share of activations and temporaries
+    ragged_cache_share: float  # the same when batches differ in length
+    state_cache_share: float  # as a share of states
     source: str

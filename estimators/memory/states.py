@@ -29,6 +29,8 @@ _STATE_BYTES = {
     Optimizer.MUON: 4.0,
 }
 
+NORMAL_FLOAT_BITS = (4.5, 4.127)  # NF4 with one scale per 64 weights, and with the scales quantised (arXiv:2305.14314)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankParameters:
@@ -77,8 +79,10 @@ def shard_ranks(layout: Layout) -> tuple[int, int]:
     return max(1, dense), min(expert, dense) if layout.zero_ranks else expert
 
 
-def state_bytes(params: RankParameters, layout: Layout, recipe: Recipe, profile: MemoryProfile) -> StateBytes:
-    """Return the bytes of one rank's states."""
+def state_bytes(
+    params: RankParameters, layout: Layout, recipe: Recipe, profile: MemoryProfile, *, accumulates: bool = False
+) -> StateBytes:
+    """Return the bytes of one rank's states; `accumulates` over several micro-batches before the step."""
     dense_ranks, expert_ranks = shard_ranks(layout)
 
     def split(dense: float, expert: float, stage: Zero) -> float:
@@ -91,37 +95,73 @@ def state_bytes(params: RankParameters, layout: Layout, recipe: Recipe, profile:
     master = profile.scheme is StateScheme.MASTER_COPY and not pure
     weight = size if pure or master else 4.0
     gradient = size if pure else profile.gradient_bytes if recipe.fp32_gradients else size
-    # trained: the model, or what an adapter adds (with copies of embedding and head where these are trained too)
-    if adapter is None:
-        base = (params.dense + params.ends, params.expert)
-        added = (0.0, 0.0)
-    else:
-        base = (params.ends if adapter.trains_embeddings else 0.0, 0.0)
-        added = (params.adapter, params.adapter_expert)
-    trained = (base[0] + added[0], base[1] + added[1])
-    shard = split(*trained, Zero.OPTIMIZER)
+    moments = moment_bytes(recipe.optimizer, bf16=size < 4 and (pure or recipe.bf16_moments))
+    # trained: the model, or what an adapter adds (embedding and head besides where these are trained too)
+    trains_ends = adapter is None or adapter.trains_embeddings
+    base = (params.ends * trains_ends + (params.dense if adapter is None else 0.0), params.expert * (adapter is None))
+    added = (params.adapter, params.adapter_expert) if adapter else (0.0, 0.0)
+    added_weight = 4.0 if profile.fp32_adapters else weight
     keeps_weights = Offload.PARAMETERS not in recipe.offload
     keeps_optimizer = Offload.OPTIMIZER not in recipe.offload
+    gradients = gradient * split(*base, Zero.GRADIENTS) + _fp32_if(profile, gradient) * split(*added, Zero.GRADIENTS)
+    shard, added_shard = split(*base, Zero.OPTIMIZER), split(*added, Zero.OPTIMIZER)
+    if not pure and layout.zero is not Zero.NONE:
+        gradients += profile.shard_gradient_bytes * (shard + added_shard)
+    weights, frozen = weight * split(*base, Zero.PARAMETERS), 0.0
+    if adapter:
+        frozen = _frozen_bytes(params, adapter, split, size, profile)
     gathered = 0.0
+    whole = layout.zero is Zero.PARAMETERS and (profile.whole_between_syncs and accumulates or layout.pp > 1)
     if layout.zero is Zero.PARAMETERS and (dense_ranks > 1 or not keeps_weights):
-        gathered = max(profile.gathered_layers * params.layer, params.end + params.layer) * size
+        gathered = _gathered_bytes(params, adapter, profile, size, whole=whole)
+        if whole:  # gradients wait whole, in 32 bits under pipelines (reduced once per step), else as computed
+            gradients += (4.0 if layout.pp > 1 and not pure else size) * sum(base)
     return StateBytes(
-        weights=weight * split(*base, Zero.PARAMETERS) * keeps_weights,
-        frozen_weights=_frozen_bytes(params, adapter, split, size) * keeps_weights if adapter else 0.0,
-        adapters=weight * split(*added, Zero.PARAMETERS),
-        gradients=gradient * split(*trained, Zero.GRADIENTS) + (0.0 if pure else profile.shard_gradient_bytes * shard),
-        master_weights=4.0 * shard * keeps_optimizer * master,
-        moments=moment_bytes(recipe.optimizer, bf16=size < 4 and (pure or recipe.bf16_moments)) * shard * keeps_optimizer,
-        step_temporaries=profile.step_bytes * shard * keeps_optimizer,
+        weights=weights * keeps_weights,
+        frozen_weights=frozen * keeps_weights,
+        adapters=added_weight * split(*added, Zero.PARAMETERS),
+        gradients=gradients * keeps_weights * (not recipe.step_in_backward),
+        master_weights=4.0 * (shard + added_shard) * keeps_optimizer * master,
+        moments=(moments * shard + (moments if not (pure and profile.fp32_adapters) else 2 * moments) * added_shard)
+        * keeps_optimizer,
+        step_temporaries=profile.step_bytes * (shard + added_shard) * keeps_optimizer,
         gathered=gathered,
-        trained=sum(trained),
+        trained=sum(base) + sum(added),
     )
 
 
-def _frozen_bytes(
-    params: RankParameters, adapter: Adapter, split: Callable[[float, float, Zero], float], size: float
+def _fp32_if(profile: MemoryProfile, gradient: float) -> float:
+    return 4.0 if profile.fp32_adapters else gradient
+
+
+def _gathered_bytes(
+    params: RankParameters, adapter: Adapter | None, profile: MemoryProfile, size: float, *, whole: bool
 ) -> float:
-    """Quantisation covers the matrices of the layers; embedding and head stay in the compute format."""
+    """Whole weights that are there at once under ZeRO-3: a few layers, a set number of parameters, or all."""
+    bits = size if adapter is None or adapter.base_bits >= 16 else adapter.base_bits / 8
+    everything = (params.dense + params.expert) * bits + params.ends * size
+    if whole:
+        return everything
+    layers = max(profile.gathered_layers * params.layer * bits, params.end * size + params.layer * bits)
+    if profile.live_parameters:
+        layers = max(layers, profile.live_parameters * size)
+    return min(everything, layers)
+
+
+def _frozen_bytes(
+    params: RankParameters,
+    adapter: Adapter,
+    split: Callable[[float, float, Zero], float],
+    size: float,
+    profile: MemoryProfile,
+) -> float:
+    """Quantisation covers the matrices of the layers; embedding and head stay in the compute format.
+
+    Embedding and head that are trained are counted with the trained weights.
+    """
+    bits = adapter.base_bits
+    if bits in NORMAL_FLOAT_BITS:
+        bits += profile.quantised_extra_bits
     layers = split(params.dense, params.expert, Zero.PARAMETERS)
-    ends = split(params.ends, 0.0, Zero.PARAMETERS)
-    return layers * (adapter.base_bits / 8 if adapter.base_bits < 16 else size) + ends * size
+    ends = 0.0 if adapter.trains_embeddings else split(params.ends, 0.0, Zero.PARAMETERS)
+    return layers * (bits / 8 if bits < 16 else size) + ends * size

@@ -151,6 +151,7 @@ def kept_bytes(operator: Operator, habits: Habits, adapter: Adapter | None) -> f
         kept = operator.saved_values if operator.name.endswith("attention.out") else 0.0
         if adapts(operator, adapter.targets):
             kept = operator.saved_values + operator.rows * operator.batch * operator.matrices * adapter.rank
+            kept += operator.output_values * adapter.scales_outputs
         return kept * BYTES + extra
     if adapter is not None and operator.kind is OperatorKind.NORM and eager:
         return eager * BYTES

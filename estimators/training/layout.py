@@ -55,7 +55,8 @@ class Framework(StrEnum):
 
     MEGATRON = "megatron"  # Megatron-LM/Core, NeMo, Megatron-Bridge, Primus
     MEGATRON_DEEPSPEED = "megatron-deepspeed"  # fp16/bf16 optimizer of DeepSpeed under Megatron's parallel layers
-    FSDP = "fsdp"  # PyTorch FSDP with its own trainer: torchtitan, torchtune, LLM Foundry, fms-fsdp
+    FSDP = "fsdp"  # PyTorch FSDP with its own trainer: torchtitan, LLM Foundry, fms-fsdp
+    TORCHTUNE = "torchtune"  # one device or FSDP, weights in pure bf16
     HUGGING_FACE = "hugging-face"  # Transformers and its trainers: PEFT, ms-swift, Axolotl, LLaMA-Factory
     HF_DEEPSPEED = "hf-deepspeed"  # Transformers on DeepSpeed ZeRO: XTuner, Qwen's recipes
     LITGPT = "litgpt"
@@ -109,6 +110,7 @@ class Adapter:
     targets: tuple[str, ...] = ("attention", "mlp")  # groups of matrices: attention, mlp, head; or "all"
     base_bits: float = 16  # bits per frozen weight; 4 + 0.127 for NF4 with double quantisation (arXiv:2305.14314)
     trains_embeddings: bool = False  # embedding and head are trained in full besides the adapters
+    scales_outputs: bool = False  # a learned scale on outputs, which backward then keeps ((IA)3, adapter v2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,4 +141,5 @@ class Recipe:
     offload: tuple[Offload, ...] = ()
     framework: Framework | None = None  # None: not decided; the band covers the usual ones
     compiled: bool = False  # torch.compile or the like fuses elementwise work
+    step_in_backward: bool = False  # each weight is stepped as soon as its gradient is there; none waits
     chunked_loss: bool = False  # cross-entropy by chunks or fused with the head: logits never exist whole
