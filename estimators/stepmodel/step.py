@@ -28,7 +28,8 @@ from .links import collective_seconds
 from .work import Cutting, Work, layer_work
 
 WORK = tuple(f.name for f in fields(Work))
-_P = 4  # power of the smooth maximum
+_P = 4  # power of the smooth maximum of compute and gathers: they hinder each other near balance
+_Q = 4  # of device and host: the queue between them hides all but the last launches
 # Passes of the optimizer in bytes per parameter it owns: Adam reads and writes fp32 master, two moments, reads the
 # gradient (also for the norm), writes the 16-bit copy.
 _OPTIMIZER_BYTES = {
@@ -123,6 +124,8 @@ class Factors:
     launch_s: Any = 3e-6  # host seconds per kernel
     call_s: Any = 10e-6  # host seconds per collective
     tensor: Any = 1.0  # exposed share x slowdown of tensor-parallel collectives
+    sync_s: Any = 5e-6  # waiting of tensor ranks for each other, per collective and doubling of the group
+    cover: Any = 1.0  # share of the column weight gradients that hides the backward all-reduce
     expert: Any = 1.0
     context: Any = 0.3
     network: Any = 1.25
@@ -167,8 +170,11 @@ def _stage(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
     scores_f, scores_b = f.scores * w.scores_f, f.scores * w.scores_b
     traffic_f = f.traffic * w.traffic_f + f.routing * w.routing_f
     traffic_b = f.traffic * w.traffic_b + f.routing * w.routing_b
-    moved_f = f.tensor * (w.tensor_f + f.network * w.tensor_nf)
-    moved_b = f.tensor * (w.tensor_b + f.network * w.tensor_nb)
+    wait = f.sync_s * p.log_tp
+    moved_f = f.tensor * (w.tensor_f + f.network * w.tensor_nf) + wait * w.calls_f
+    moved_b = f.tensor * (w.tensor_b + f.network * w.tensor_nb) + wait * w.calls_b
+    cover = f.cover * w.cover_b
+    moved_b = (moved_b**2 + cover**2) ** 0.5 - cover
     sent_f = f.expert * (w.expert_f + f.network * w.expert_nf)
     sent_b = f.expert * (w.expert_b + f.network * w.expert_nb)
     ring_f = f.context * (w.context_f + f.network * w.context_nf)
@@ -188,7 +194,7 @@ def _stage(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
     host_b = f.launch_s * (w.kernels_b + p.again_traffic * w.kernels_f) + f.call_s * (
         w.calls_b + p.again_tensor * w.calls_f
     )
-    return _larger(device_f, host_f), _larger(device_b, host_b)
+    return (device_f**_Q + host_f**_Q) ** (1 / _Q), (device_b**_Q + host_b**_Q) ** (1 / _Q)
 
 
 _AGAIN = {

@@ -58,6 +58,7 @@ class Work:
     context_b: float = 0.0
     context_nf: float = 0.0
     context_nb: float = 0.0
+    cover_b: float = 0.0  # weight gradients of column-parallel products: the input's all-reduce runs beside them
     calls_f: float = 0.0  # collectives launched
     calls_b: float = 0.0
 
@@ -144,6 +145,8 @@ def _product(work: Work, chip: Chip, op: Operator, cut: Cutting, plain: MatrixRa
     else:
         work.matrix_f += repeats * forward
         work.matrix_b += repeats * (inputs + weights)
+    if cut.tp > 1 and op.cut is Cut.COLUMN:
+        work.cover_b += repeats * weights
     launches = 1.0 + (2.0 if is_low else 0.0)
     work.kernels_f += repeats * launches
     work.kernels_b += repeats * (launches + (1.0 if weights else 0.0))
