@@ -39,6 +39,13 @@ class Precision(StrEnum):
     FP4 = "fp4"
 
 
+class Scaling(StrEnum):
+    """How low-precision products are scaled: one factor for a tensor, or one for each small block of it."""
+
+    TENSOR = "tensor"  # delayed, current or row-wise scaling
+    BLOCK = "block"  # 1 x 128 and 128 x 128 blocks (DeepSeek-V3) or blocks of 32 (mxfp8)
+
+
 class Optimizer(StrEnum):
     """Optimizers whose state we know."""
 
@@ -119,6 +126,9 @@ class Workload:
 
     sequence_tokens: int
     global_batch: int  # sequences per optimizer step
+    ragged: bool = (
+        False  # sequences differ in length and sequence_tokens is the longest: buffers are cut anew each step
+    )
 
     @property
     def tokens_per_step(self) -> int:
@@ -140,6 +150,10 @@ class Recipe:
     bf16_moments: bool = False  # Adam's moments in bf16 although weights have an fp32 copy (DeepSeek-V3)
     offload: tuple[Offload, ...] = ()
     framework: Framework | None = None  # None: not decided; the band covers the usual ones
+    dropout: bool = False  # the GPT recipe's dropout, whose masks wait for backward
+    grouped_kernel: bool = False  # attention reads grouped keys and values as they are (FlashAttention 2 and later)
     compiled: bool = False  # torch.compile or the like fuses elementwise work
+    scaling: Scaling = Scaling.TENSOR  # of fp8 products
+    software_year: int | None = None  # when the software was released; None: current
     step_in_backward: bool = False  # each weight is stepped as soon as its gradient is there; none waits
     chunked_loss: bool = False  # cross-entropy by chunks or fused with the head: logits never exist whole
