@@ -38,6 +38,7 @@ from ..validation.training import Unsupported, case_of, measured_speed
 FOLDS = 10
 FLOORS_S = (4e-4, 7e-4, 1e-3, 1.3e-3, 1.6e-3, 2e-3, 2.5e-3)  # launches and small kernels per layer and micro-batch
 EXPOSED = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # time of tensor-parallel all-reduces over that at the rate of the link
+CEILING = 0.9  # of the dense rate of the precision: no training step has been seen above it; only shapes the bands
 SIGMA = 0.2  # residual scale that the priors below are weighed against
 # name of the coefficient: (prior mean, prior standard deviation), all in log units
 PRIORS = {
@@ -56,7 +57,7 @@ PRIORS = {
 }
 LEVELS = {"vendor": 0.2, "architecture": 0.2, "chip": 0.1, "source": 0.2}  # prior standard deviations
 BASES = {
-    "pre-training": "published runs predicted without their source; 10th to 90th percentile of measured / predicted",
+    "pre-training": "published runs predicted without their source; 10th to 90th percentile",
     "pre-training, new chip": "published runs predicted without any run of their chip; 10th to 90th percentile",
     "fine-tune": "published fine-tunes predicted without their source; short or ragged batches spread widely",
     "fine-tune, new chip": "published fine-tunes predicted without their source, widened as for a new chip",
@@ -85,6 +86,7 @@ class Observation:
     bubble: float
     ideal_layer_s: float
     tensor_s: float
+    ceiling: float  # the rate of the row's own precision over the reference peak
     mfu: float
 
 
@@ -120,6 +122,7 @@ def observe(row: MeasuredRow, catalog: Catalog) -> Observation | None:
         bubble=bubble(case.layout, case.workload),
         ideal_layer_s=layer_flops(case.shape, flops, case.layout, case.workload) / peak,
         tensor_s=tensor_time_s(case.shape, case.accelerator, case.layout, case.workload),
+        ceiling=max(1.0, (case.accelerator.peak_flops_per_s.get(case.recipe.precision) or 0.0) / peak),
         mfu=speed * flops.model.causal / case.workload.tokens_per_step / peak,
     )
 
@@ -140,7 +143,7 @@ def design(rows: pd.DataFrame) -> tuple[Vector, Vector, Vector, list[tuple[str, 
         ("", "lora"): rows.task.eq(Task.LORA),
         ("", "qlora"): rows.task.eq(Task.QLORA),
         ("", "mixture"): rows.mixture,
-        ("", "recompute"): -rows.full_recompute * math.log(4 / 3),
+        ("", "recompute"): -math.log(4 / 3) * rows.full_recompute.astype(float),
         ("", "derated"): rows.accelerator_text.isin(DERATED),
     }
     for level in LEVELS:
@@ -211,20 +214,30 @@ def errors_by_source(model: Model, predicted: Vector) -> pd.DataFrame:
     return pd.DataFrame({"rows": groups.size(), "median": groups.median(), "p90": groups.quantile(0.9)})
 
 
-def band(ratio: Vector, sources: Vector) -> tuple[float, float]:
-    """Return the 10th and 90th percentile of `ratio` with every source weighing the same."""
-    weight = pd.Series(1.0, index=range(len(ratio))) / pd.Series(sources).map(pd.Series(sources).value_counts())
-    order = np.argsort(ratio)
+def band(shift: Vector, sources: Vector) -> tuple[float, float]:
+    """Return the 10th and 90th percentile of `shift` with every source weighing the same."""
+    weight = pd.Series(1.0, index=range(len(shift))) / pd.Series(sources).map(pd.Series(sources).value_counts())
+    order = np.argsort(shift)
     share = np.cumsum(weight.to_numpy()[order]) / weight.sum()
-    return float(np.interp(0.1, share, ratio[order])), float(np.interp(0.9, share, ratio[order]))
+    return float(np.interp(0.1, share, shift[order])), float(np.interp(0.9, share, shift[order]))
 
 
-def coefficients(model: Model, b: Vector, scanned: Scanned) -> dict[str, Any]:
-    """Return the named coefficients as they stand in the file."""
+def shifts(model: Model, predicted: Vector) -> Vector:
+    """Return measured minus predicted on the scale where the ceiling is far away (see `efficiency.spread`)."""
+    ceiling = CEILING * model.rows.ceiling.to_numpy(float)
+    measured = np.clip(np.exp(model.log_mfu) / ceiling, None, 0.98)
+    expected = np.clip(np.exp(predicted) / ceiling, None, 0.98)
+    return np.log(measured / (1 - measured)) - np.log(expected / (1 - expected))
+
+
+def coefficients(model: Model, train: Vector) -> dict[str, Any]:
+    """Return the named coefficients fitted on the rows `train`, as they stand in the file."""
+    b, scanned = model.best(train)
+    seen = model.x[train].any(axis=0)  # a level without rows is absent, so that it counts as unmeasured
     named: dict[str, Any] = {"coefficients": {}, "chips": {}, "architectures": {}, "vendors": {}}
     where = {"": "coefficients", "chip": "chips", "architecture": "architectures", "vendor": "vendors"}
-    for (level, name), value in zip(model.keys, b, strict=True):
-        if level != "source" and name != "derated":
+    for (level, name), value, known in zip(model.keys, b, seen, strict=True):
+        if level != "source" and name != "derated" and (known or not level):
             named[where[level]][name] = round(float(value), 4)
     named["coefficients"]["layer_floor_s"], named["coefficients"]["tensor_exposed"] = scanned
     return named
@@ -234,20 +247,14 @@ def bands(model: Model, by_source: Vector, by_chip: Vector) -> dict[str, Any]:
     """Return the four bands of `BASES` from predictions without the source, and without the chip."""
     tune = model.rows.task.ne(Task.PRETRAIN).to_numpy()
     sources = model.rows.source.to_numpy()
-    ratio, ratio_chip = np.exp(model.log_mfu - by_source), np.exp(model.log_mfu - by_chip)
-    seen = band(ratio[~tune], sources[~tune])
-    new = band(ratio_chip[~tune], sources[~tune])
+    seen = band(shifts(model, by_source)[~tune], sources[~tune])
+    new = band(shifts(model, by_chip)[~tune], sources[~tune])
     new = (min(new[0], seen[0]), max(new[1], seen[1]))
-    tuned = band(ratio[tune], sources[tune])
-    tuned_new = (tuned[0] * new[0] / seen[0], tuned[1] * new[1] / seen[1])
+    tuned = band(shifts(model, by_source)[tune], sources[tune])
+    tuned_new = (tuned[0] + new[0] - seen[0], tuned[1] + new[1] - seen[1])
     counts = (int((~tune).sum()), int((~tune).sum()), int(tune.sum()), int(tune.sum()))
     return {
-        kind: {
-            "low": round(min(low, 1.0), 3),
-            "high": round(max(high, 1.0), 3),
-            "rows": rows,
-            "basis": text,
-        }
+        kind: {"low": round(min(low, 0.0), 3), "high": round(max(high, 0.0), 3), "rows": rows, "basis": text}
         for (kind, text), (low, high), rows in zip(BASES.items(), (seen, new, tuned, tuned_new), counts, strict=True)
     }
 
@@ -263,7 +270,7 @@ def main() -> None:
     catalog = load_catalog(use_config_folder=False)
     observed = [observe(row, catalog) for row in read_rows(options.rows)]
     model = Model(pd.DataFrame([each for each in observed if each]))
-    b, scanned = model.best(np.ones(len(model.rows), bool))
+    everything = np.ones(len(model.rows), bool)
     by_family = model.held_out(model.fold)
     by_source = model.held_out(model.rows.source.to_numpy())
     by_chip = model.held_out(model.rows.chip.to_numpy())
@@ -286,7 +293,8 @@ def main() -> None:
         "families": int(model.rows.family.nunique()),
         "sources": int(model.rows.source.nunique()),
         "formula": "estimators/training/efficiency.py",
-        **coefficients(model, b, scanned),
+        **coefficients(model, everything),
+        "ceiling": CEILING,
         "bands": bands(model, by_source, by_chip),
         "errors": {
             name: {"median": round(float(table["median"].mean()), 3), "p90": round(float(table.p90.mean()), 3)}
@@ -294,9 +302,7 @@ def main() -> None:
         },
     }
     head = "# Written by benchmarks/fits/mfu.py; do not edit. Log offsets and slopes of the training efficiency.\n"
-    folds = []
-    for fold in range(FOLDS):
-        folds.append(coefficients(model, *model.best(model.fold != fold)))
+    folds = [coefficients(model, model.fold != fold) for fold in range(FOLDS)]
     for name, data in (("mfu.yaml", content), ("mfu_folds.yaml", {"folds": folds})):
         text = yaml.safe_dump(data, sort_keys=False, width=120)
         (options.output / name).write_text(head + text, encoding="utf-8")

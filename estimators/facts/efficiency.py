@@ -21,9 +21,9 @@ _FOLDER = Path(__file__).parents[2] / "data" / "efficiency"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """What measured rows did around predictions that had not seen them: quantiles of measured / predicted."""
+    """Where measured rows lay around predictions that had not seen them, as shifts of ln(u / (ceiling - u))."""
 
-    kind: str  # "measured chip", "new chip", "fine-tune"
+    kind: str  # "pre-training", "pre-training, new chip", "fine-tune", "fine-tune, new chip"
     low: float  # 10th percentile
     high: float  # 90th percentile
     rows: int
@@ -43,6 +43,7 @@ class MfuFit:
     architectures: Mapping[str, float]
     vendors: Mapping[str, float]
     bands: Mapping[str, Band]
+    ceiling: float  # share of the dense rate that no training step exceeds
     rows: int
     families: int
     sources: int
@@ -96,6 +97,7 @@ def _fit(data: Mapping[str, Any], name: str) -> MfuFit:
             architectures=data["architectures"],
             vendors=data["vendors"],
             bands={kind: Band(kind=kind, **fields) for kind, fields in data["bands"].items()},
+            ceiling=data["ceiling"],
             rows=data["rows"],
             families=data["families"],
             sources=data["sources"],

@@ -13,6 +13,9 @@ of the layer take at the rate of the link, so little work per layer is slow on a
 architecture and a chip offset, each shrunk to zero (a mixed model, Gelman and Hill 2007, chapter 12), so that an unseen
 chip gets the mean of its relatives. Coefficients: `data/efficiency/mfu.yaml`, written by `benchmarks/fits/mfu.py` from
 published measurements. `bubble` is the idle over the busy time of a pipeline (arXiv:2104.04473, section 2.2).
+
+The band holds 80 % of measured runs predicted without their source; it is kept as shifts of ln(u / (c - u)), c being
+0.9 of the rate of the precision, so that an efficient run is not promised more than a chip can do.
 """
 
 from __future__ import annotations
@@ -160,9 +163,14 @@ def efficiency(
             logs.append((name, log, f"{ideal_s * 1e3:.3g} ms of ideal work per layer and micro-batch"))
             waiting += share
 
+    ceiling = fit.ceiling * max(1.0, (accelerator.peak_flops_per_s.get(precision) or 0.0) / peak)
     mid = math.exp(math.fsum(log for _, log, _ in logs))
+    if mid > 0.98 * ceiling:
+        logs.append(("ceiling", math.log(0.98 * ceiling / mid), "no training step has been seen above it"))
+        mid = 0.98 * ceiling
     band = fit.bands[_band_kind(task, chip is not None)]
-    quantity = Quantity(mid * band.low, mid, mid * band.high, "fraction", "80 %", band.basis)
+    low, high = spread(mid, ceiling, band.low), spread(mid, ceiling, band.high)
+    quantity = Quantity(low, mid, high, "fraction", "80 %", band.basis)
     factors = tuple(Factor(name, math.exp(log), why) for name, log, why in logs)
     return Efficiency(
         mfu=quantity,
@@ -171,6 +179,12 @@ def efficiency(
         peak_format=peak_format,
         measured_chip=chip is not None,
     )
+
+
+def spread(mfu: float, ceiling: float, shift: float) -> float:
+    """Return the MFU shifted on the scale ln(u / (ceiling - u)): a factor where it is small, never over the ceiling."""
+    odds = mfu / (ceiling - mfu) * math.exp(shift)
+    return ceiling * odds / (1 + odds)
 
 
 def typical_layers(active_params: float) -> float:

@@ -6,10 +6,12 @@ F model FLOPs of the step, n accelerators, P the reference peak and u the MFU, b
 term is a lower bound with perfect overlap: it says when a layout cannot be fed, and is silent otherwise. `step_time`
 is the seam behind which an operator-level model can stand: callers only see `StepTime`.
 
-Bytes of one accelerator per step (2 bytes per number): without ZeRO-3 gradients are reduced and parameters gathered
-once, 2 x 2 P_local; with ZeRO-3 every micro-batch gathers parameters twice and the gradients are reduced each time,
-3 x 2 P_local (arXiv:1910.02054, section 7.2); expert groups larger than a link domain add 8 b s h k (e-1)/e per layer
-of experts (dispatch and combine, forward and backward).
+Bytes per step (2 per number), P_local being the parameters of one tensor and pipeline rank: without ZeRO-3 gradients
+are reduced and parameters gathered once, 2 x 2 P_local; with ZeRO-3 every micro-batch gathers parameters twice and
+reduces gradients once, 3 x 2 P_local (arXiv:1910.02054, section 7.2); adapters reduce next to nothing. Inside a link
+domain they pass every accelerator's link; between domains they enter each domain once, through the network ports of
+the ranks that share them. Domains of a pod's size hold a whole copy each, so that only gradients cross. Experts add
+their tokens, 8 b s h per domain reached (dispatch and combine, forward and backward).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ..facts.records import Accelerator
     from ..models.shape import ModelShape
 
+POD = 64  # domains of this size and more hold a copy of the model each
 _BYTES = 2  # of a number on the network: weights, gradients and activations travel in 16 bits
 
 
@@ -93,7 +96,7 @@ def step_time(
         fit=fit,
     )
     compute = inverse(known.mfu, "s", flops.model.causal / (layout.accelerators * known.peak_flops_per_s))
-    network_s = network_floor_s(shape, accelerator, layout, workload)
+    network_s = network_floor_s(shape, accelerator, layout, recipe, workload)
     mid = max(compute.mid, network_s)
     taken = Quantity(
         max(compute.low, network_s),
@@ -192,39 +195,71 @@ def tensor_time_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, w
     """
     if layout.tp == 1:
         return 0.0
-    rate = _link_rate(accelerator, layout.tp)
+    rate = _link(accelerator) if layout.tp <= _domain(accelerator) else _port(accelerator)
     tokens = layout.micro_batch * workload.sequence_tokens / layout.cp
     return 8 * _BYTES * (layout.tp - 1) / layout.tp * tokens * shape.hidden / rate if rate else 0.0
 
 
-def _link_rate(accelerator: Accelerator, ranks: int) -> float:
-    """Return the one-way rate (bytes/s) of one accelerator among `ranks` neighbours; 0 where unknown."""
-    domain = accelerator.link_domain or accelerator.accelerators_per_node or 1
-    if ranks <= domain and accelerator.link_bytes_per_s:
-        return accelerator.link_bytes_per_s
-    return (accelerator.network_bytes_per_s_per_node or 0.0) / (accelerator.accelerators_per_node or 1)
-
-
-def network_floor_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, workload: Workload) -> float:
+def network_floor_s(
+    shape: ModelShape, accelerator: Accelerator, layout: Layout, recipe: Recipe, workload: Workload
+) -> float:
     """Return the least time (s) that one step's data needs on the links of one accelerator; see the module text.
 
     0 where nothing is exchanged or the catalog does not know the rate.
     """
+    return _weights_s(shape, accelerator, layout, recipe, workload) + _experts_s(shape, accelerator, layout, workload)
+
+
+def _weights_s(
+    shape: ModelShape, accelerator: Accelerator, layout: Layout, recipe: Recipe, workload: Workload
+) -> float:
+    """Return the time of gathering parameters and reducing gradients."""
     from ..models.parameters import count_parameters
 
-    domain = accelerator.link_domain or accelerator.accelerators_per_node or 1
-    batches = micro_batches(layout, workload)
+    ranks = layout.dp * layout.cp
+    if ranks == 1:
+        return 0.0
     local = count_parameters(shape).total / (layout.tp * layout.pp)
     if shape.is_mixture and layout.ep > 1:
         local /= layout.ep  # nearly all parameters of a mixture are experts
-    passes = 3 * batches if layout.zero is Zero.PARAMETERS else 2
-    rate = _link_rate(accelerator, min(layout.zero_ranks or layout.accelerators, layout.accelerators))
-    seconds = passes * _BYTES * local / rate if rate and layout.dp * layout.cp > 1 else 0.0
-    if layout.ep > domain and (slow := _link_rate(accelerator, layout.ep)):
-        tokens = layout.micro_batch * workload.sequence_tokens / layout.cp * batches / layout.tp
-        sent = 4 * _BYTES * tokens * shape.hidden * _active_experts(shape) * (layout.ep - 1) / layout.ep
-        seconds += sent * shape.layers / layout.pp / slow
-    return seconds
+    batches = micro_batches(layout, workload)
+    gathers = 2 * batches if layout.zero is Zero.PARAMETERS else 1
+    reduces = 0 if recipe.adapter else batches if layout.zero is Zero.PARAMETERS else 1
+    if recipe.adapter and layout.zero is not Zero.PARAMETERS:
+        gathers = 0
+    domain = _domain(accelerator)
+    neighbours = max(1, min(ranks, domain // layout.tp))  # ranks of the group in one domain
+    inside = _BYTES * local * (gathers + reduces) / _link(accelerator) if neighbours > 1 and _link(accelerator) else 0.0
+    if ranks <= neighbours or not _port(accelerator):
+        return inside
+    hybrid = domain >= POD or (layout.zero_ranks or ranks) <= neighbours
+    crossing = min(2, gathers + reduces) if hybrid else gathers + reduces
+    return max(inside, _BYTES * local * crossing / (_port(accelerator) * neighbours))
+
+
+def _experts_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, workload: Workload) -> float:
+    """Return the time of sending tokens to experts in other domains, each token once per domain it visits."""
+    domain = _domain(accelerator)
+    if layout.ep <= domain or not _port(accelerator):
+        return 0.0
+    visited = min(_active_experts(shape), layout.ep / domain) * (1 - domain / layout.ep)
+    tokens = workload.tokens_per_step / (layout.dp * layout.cp * layout.tp)
+    return 4 * _BYTES * tokens * shape.hidden * visited * shape.layers / layout.pp / _port(accelerator)
+
+
+def _domain(accelerator: Accelerator) -> int:
+    """Accelerators that reach each other over the fast link."""
+    return max(accelerator.link_domain or 1, accelerator.accelerators_per_node or 1)  # cards meet on PCIe
+
+
+def _link(accelerator: Accelerator) -> float:
+    """One-way rate (bytes/s) of one accelerator inside its domain; 0 where unknown."""
+    return accelerator.link_bytes_per_s or 0.0
+
+
+def _port(accelerator: Accelerator) -> float:
+    """One accelerator's share of the network of its node, one way (bytes/s); 0 where unknown."""
+    return (accelerator.network_bytes_per_s_per_node or 0.0) / (accelerator.accelerators_per_node or 1)
 
 
 def _active_experts(shape: ModelShape) -> float:
