@@ -167,6 +167,7 @@ class Settings:
     bf16_moments: bool
     recompute: Recompute | None
     flash_attention: bool | None
+    attention_text: str  # what the row says about attention and software, for its kernels
     compiled: bool | None
     chunked_loss: bool | None
     offload: tuple[Offload, ...]
@@ -218,6 +219,7 @@ def read_settings(row: MeasuredRow, catalog: Catalog) -> Settings | None:
         bf16_moments="bf16 moments" in optimizer_text or "bf16 moments" in notes,
         recompute=_recompute(cells, notes),
         flash_attention=spellings.flash_attention(cells.text("flash_attention")),
+        attention_text=f"{cells.text('flash_attention')} {cells.text('framework')}",
         compiled=spellings.yes(cells.text("compile")) or ("liger" in cells.text("framework").lower() or None),
         chunked_loss=True if _is_chunked(notes, cells.text("framework")) else None,
         offload=_offload(cells),

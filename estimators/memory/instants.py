@@ -16,20 +16,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..training.layout import Layout, Offload, Optimizer, Recipe, Recompute, Workload, Zero
-from .profile import MemoryProfile
+from ..facts.memory import MemoryProfile
+from ..training.layout import Layout, Offload, Recipe, Recompute, Workload, Zero
 from .stages import Stage
 from .states import RankParameters, compute_bytes, state_bytes
 from .sums import BYTES, Cuts, LayerSums, ModelSums
 
-STATES = (
-    "weights",
-    "frozen weights",
-    "adapters",
-    "gradients",
-    "fp32 copy of weights",
-    "optimizer moments",
-    "communication buffers",
+LASTING = frozenset(
+    (
+        "weights",
+        "frozen weights",
+        "adapters",
+        "gradients",
+        "fp32 copy of weights",
+        "optimizer moments",
+        "communication buffers",
+    )
 )
 
 
@@ -216,5 +218,3 @@ class _Activations:
             return self._cut(run.kept)
         return self._whole_layer(run)
 
-
-__all__ = ["STATES", "Instant", "Optimizer", "Part", "Zero", "instants", "rank_parameters"]

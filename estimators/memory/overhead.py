@@ -2,41 +2,29 @@
 
 The caching allocator splits and keeps blocks, so `reserved` exceeds `allocated` by a share that grows with what comes
 and goes (activations, temporaries) more than with what stays. The context, kernels and library workspaces take a
-fixed part of the device, and each communicator of NCCL some buffers.
+fixed part of the device, and each communicator some buffers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from enum import StrEnum
 
+from ..facts.memory import MemoryFacts, MemoryProfile
 from ..training.layout import Layout
-from .instants import Instant
-from .profile import MemoryKind, MemoryProfile
-
-_LASTING = frozenset(
-    (
-        "weights",
-        "frozen weights",
-        "adapters",
-        "gradients",
-        "fp32 copy of weights",
-        "optimizer moments",
-        "communication buffers",
-    )
-)
+from .instants import LASTING, Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceOverhead:
-    """Bytes outside the allocator on one device."""
+class MemoryKind(StrEnum):
+    """Which peak is meant: tools report three, 5 to 45 % apart."""
 
-    context_bytes: float  # driver context, kernels, library workspaces
-    communicator_bytes: float  # per communicator (one for each kind of parallelism in use)
+    ALLOCATED = "allocated"  # live tensors (torch.cuda.max_memory_allocated)
+    RESERVED = "reserved"  # with what the allocator caches (max_memory_reserved)
+    DEVICE = "device"  # with context and libraries, what nvidia-smi shows; this decides whether a job fits
 
 
 def lasting_bytes(instant: Instant) -> float:
     """Bytes of an instant that stay from step to step."""
-    return sum(part.bytes for part in instant.parts if part.name in _LASTING)
+    return sum(part.bytes for part in instant.parts if part.name in LASTING)
 
 
 def cache_bytes(instant: Instant, profile: MemoryProfile, *, ragged: bool = False) -> float:
@@ -51,23 +39,7 @@ def communicators(layout: Layout) -> int:
     return sum(degree > 1 for degree in (layout.dp, layout.tp, layout.pp, layout.cp, layout.ep))
 
 
-def device_bytes(layout: Layout, overhead: DeviceOverhead) -> float:
-    """Return what lies outside the allocator."""
-    return overhead.context_bytes + overhead.communicator_bytes * communicators(layout)
-
-
-def total_bytes(
-    instant: Instant,
-    layout: Layout,
-    kind: MemoryKind,
-    profile: MemoryProfile,
-    overhead: DeviceOverhead,
-    *,
-    ragged: bool = False,
-) -> float:
-    """Return an instant's memory as `kind` counts it."""
-    live = instant.bytes
-    if kind is MemoryKind.ALLOCATED:
-        return live
-    reserved = live + cache_bytes(instant, profile, ragged=ragged)
-    return reserved if kind is MemoryKind.RESERVED else reserved + device_bytes(layout, overhead)
+def device_bytes(layout: Layout, facts: MemoryFacts, vendor: str) -> float:
+    """Return what lies outside the allocator on one device."""
+    context = facts.context_bytes.get(vendor, facts.context_bytes["other"])
+    return context + facts.communicator_bytes * communicators(layout)

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..facts.memory import MemoryProfile, StateScheme
 from ..training.layout import Adapter, Layout, Offload, Optimizer, Precision, Recipe, Zero
-from .profile import MemoryProfile, StateScheme
 
 # Bytes of optimizer state per parameter beside the fp32 copy, in fp32: two moments or one. 8-bit Adam keeps a byte
 # per moment and one fp32 scale per block of 256 (arXiv:2110.02861, section 2). Adafactor keeps row and column sums.
