@@ -1,6 +1,7 @@
-"""Where the user's own files live: a config folder for overlays and a cache folder for parsed fact files.
+"""Where the user's own files live: settings and overlays, parsed fact files, and what was fetched on request.
 
-Both follow the operating system's custom (platformdirs); `FLOPWISE_CONFIG_DIR` and `FLOPWISE_CACHE_DIR` override them.
+All follow the operating system's custom (platformdirs); `FLOPWISE_CONFIG_DIR`, `FLOPWISE_CACHE_DIR` and
+`FLOPWISE_DATA_DIR` override them.
 No folder is made here: who writes makes it.
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 CONFIG_VARIABLE = "FLOPWISE_CONFIG_DIR"
 CACHE_VARIABLE = "FLOPWISE_CACHE_DIR"
+DATA_VARIABLE = "FLOPWISE_DATA_DIR"
 
 
 def config_folder() -> Path:
@@ -34,3 +36,12 @@ def cache_folder() -> Path:
 def package_folder() -> Path:
     """Return the folder that holds `catalog.yaml` and `data/`: the root of the installed package."""
     return Path(__file__).resolve().parents[2]
+
+
+def data_folder() -> Path:
+    """Return the folder of what the user asked us to keep (fetched model configs), whether or not it exists."""
+    if chosen := os.environ.get(DATA_VARIABLE):
+        return Path(chosen)
+    from platformdirs import user_data_path
+
+    return user_data_path("flopwise", appauthor=False)
