@@ -110,6 +110,22 @@ def read_power_w(text: str, what: str = "a power") -> float:
     return _scaled(text, what, "450W or 1.2kW", _POWER, unit_needed=True)
 
 
+def read_bytes_per_s(text: str, what: str = "a bandwidth") -> float:
+    """Read bytes per second; bits are spelled out.
+
+    >>> read_bytes_per_s("3.35TB/s"), read_bytes_per_s("400Gbit/s")
+    (3350000000000.0, 50000000000.0)
+    """
+    example = "3.35TB/s or 400Gbit/s"
+    number, unit = _split(text, what, example)
+    bare = re.sub(r"/s$", "", unit)
+    if bits := re.fullmatch(r"([kKMGT])(?:bit|bps)", bare):
+        return _scaled(f"{number!r}{bits[1]}B", what, example, _BYTES) / 8
+    if not unit.endswith("/s") or re.fullmatch(r"[kKMGT]b", bare):
+        raise InputError(f"'{text}' is not {what}; write for example {example}.")
+    return _scaled(f"{number!r}{bare}", what, example, _BYTES, unit_needed=True)
+
+
 def read_fraction(text: str, what: str = "a fraction") -> float:
     """Read a fraction from 0 to 1, or a percentage.
 

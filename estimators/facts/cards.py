@@ -20,6 +20,7 @@ GBIT = 1e9 / 8
 FORMATS = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp4", "int8")
 COVERS = ("whole VM", "GPU only", "per chip")
 DRIVER_RULE = "from-driver"
+SEEN = "capacity named in out-of-memory messages"  # of our cards; in an overlay, the user's word
 
 _NESTED = {
     "dense_tflops": FORMATS,
@@ -128,7 +129,7 @@ def _usable(fields: Fields, memory_bytes: float, rules: Mapping[str, UsableRule]
         usable = fields.number("usable_gib") * GIB
         if usable > memory_bytes * 1.01:  # TPU v5p: 95 sold, 95.74 seen
             fields.fail("usable_gib", f"{fields.spelled('usable_gib')} is more than the memory; give both or neither")
-        return usable, "capacity named in out-of-memory messages (OOM)"
+        return usable, SEEN
     if "usable_by" in fields:
         rule = rules[fields.choice("usable_by", tuple(rules))]
         return memory_bytes * rule.fraction, f"{rule.fraction:g} of the memory as sold ({rule.source})"

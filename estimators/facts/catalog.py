@@ -19,15 +19,15 @@ from .cards import merge_card, read_accelerator, read_cloud, read_price, read_ru
 from .folders import config_folder, package_folder
 from .records import Accelerator, Cloud, Price, Source, UsableRule
 from .schema import Fields
-from .yamlfile import FactFile, Key, read, spell
+from .yamlfile import FactFile, Key, read, read_text, spell
 
 OURS = "catalog.yaml"
 OVERLAY_FOLDER = "catalog.d"
 LISTING = "flopwise catalog list"
 
 _LEGENDS = ("usable_memory", "sources", "clouds")
-_TOP = ("version", *_LEGENDS, "accelerators", "prices")
-_OVERLAY_TOP = (*_TOP, "replace_prices")
+_OURS = ("version", *_LEGENDS, "accelerators", "prices")
+_OVERLAY = (*_OURS, "replace_prices")
 
 _T = TypeVar("_T")
 _V = TypeVar("_V")
@@ -39,14 +39,17 @@ class Catalog:
     def __init__(self, layers: Sequence[FactFile]) -> None:
         """Join the layers; `layers[0]` is ours. Overlays are checked here, ours by `check_ours`."""
         ours = layers[0]
-        self.version = Fields(ours, (), ours.data, _TOP).text("version")
+        self.version = Fields(ours, (), ours.data, _OURS).text("version")
         self.overlays = tuple(layer.file for layer in layers[1:])
         self._cards: dict[str, tuple[FactFile, Mapping[str, object]]] = {}
         self._offers: dict[str, list[tuple[FactFile, int, object]]] = {}
         self._legends: dict[str, dict[str, tuple[FactFile, object]]] = {legend: {} for legend in _LEGENDS}
         self._changed: list[tuple[FactFile, str]] = []
-        for layer in layers:
-            self._join(layer, known=_TOP if layer is ours else _OVERLAY_TOP)
+        tops = [Fields(layer, (), {} if layer.data is None else layer.data, _OVERLAY) for layer in layers]
+        for top in tops:
+            self._join_cards(top)
+        for top in tops:  # a price may stand in an earlier file than its card
+            self._join_prices(top)
         for layer in layers[1:]:
             self._check(layer)
 
@@ -142,7 +145,7 @@ class Catalog:
                 short.setdefault(fold(str(alias)), name)
         for name, (_, card) in self._cards.items():
             short.setdefault(fold(str(card.get("name")).partition("(")[0]), name)
-        return short
+        return {alias: name for alias, name in short.items() if alias not in self._cards}
 
     def _resolve(self, typed: str, shown: str = "") -> str:
         try:
@@ -152,10 +155,10 @@ class Catalog:
 
     # --- joining layers ---------------------------------------------------------------------------------------------
 
-    def _join(self, file: FactFile, known: tuple[str, ...]) -> None:
-        top = Fields(file, (), {} if file.data is None else file.data, known)
+    def _join_cards(self, top: Fields) -> None:
+        file = top.file
         if not top.values:
-            raise file.error(f"is empty; it may hold {', '.join(known)}")
+            raise file.error(f"is empty; it may hold {', '.join(_OVERLAY)}")
         for legend in _LEGENDS:
             for name, entry in _entries(top, legend).items():
                 earlier = self._legends[legend].get(name)
@@ -171,6 +174,9 @@ class Catalog:
             else:
                 self._cards[name] = (file, card)
             self._changed.append((file, name))
+
+    def _join_prices(self, top: Fields) -> None:
+        file = top.file
         for name in top.texts("replace_prices"):
             if not self._offers.pop(name, None):
                 close = nearest(name, self._offers)
@@ -255,6 +261,17 @@ def check_ours(file: FactFile) -> None:
         FactsError: it breaks the grammar.
     """
     Catalog([file])._check(file)
+
+
+def check_file() -> Catalog:
+    """Check our catalog anew, past the cache, and return it.
+
+    Raises:
+        FactsError: it breaks the grammar.
+    """
+    file = read_text((package_folder() / OURS).read_text(encoding="utf-8"), name=OURS)
+    check_ours(file)
+    return Catalog([file])
 
 
 def configured() -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ..errors import InputError
 from ..facts.catalog import Catalog
@@ -31,6 +32,7 @@ STALE_AFTER_DAYS = 90  # the house rule: money older than this is marked
 BAND = "80 %"
 UNIT = "usd_per_accelerator_hour"
 _ENOUGH_FOR_PERCENTILES = 5
+_FAR = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,22 @@ class CloudPrice:
     prices: tuple[Price, ...]
 
 
+class Reason(StrEnum):
+    """Why an offer that matches the question does not count."""
+
+    OVERLAY = "your overlay prices this cloud and plan"
+    TREND = "kept to show the trend; the seller has a newer price"
+    OLDER = f"more than {STALE_AFTER_DAYS} days older than the newest price of the cloud"
+    AVERAGED = "a mean over listings; the seller's own price is known"
+    NO_HOST = "the host machine is not in it"
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """An offer that matches the question and does not count, and why."""
 
     price: Price
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +188,21 @@ def is_stale(price: Price, today: datetime.date) -> bool:
     return (today - first_day(price.date_from)).days > STALE_AFTER_DAYS
 
 
+def far_from_others(price: Price, others: Sequence[Price]) -> str:
+    """Say so where a price is more than five times away from all others on its terms; empty where it is not.
+
+    That is mostly the price of a whole machine, or cents for dollars; the spread of true prices is two to five.
+    """
+    peers = [one.usd_per_hour for one in others if one.plan is price.plan and one.origin != price.origin]
+    if not peers or min(peers) / _FAR <= price.usd_per_hour <= max(peers) * _FAR:
+        return ""
+    return (
+        f"{price.origin}: {price.usd_per_hour:g} an hour for one {price.accelerator} at {price.cloud} is more than "
+        f"{_FAR:g} times away from all other {price.plan} prices ({min(peers):g} to {max(peers):g}); is it for one "
+        "accelerator?"
+    )
+
+
 def percentile(values: Sequence[float], fraction: float) -> float:
     """Return the value at `fraction` of sorted `values`, linear between ranks."""
     ordered = sorted(values)
@@ -189,7 +216,7 @@ def _current(catalog: Catalog, offers: Sequence[Price]) -> tuple[list[Price], li
     """Split offers into those that count and those that do not, each rule on what the one before it kept."""
     left_out: list[LeftOut] = []
 
-    def keep(kept: Sequence[Price], drop: Callable[[Price], bool], reason: str) -> list[Price]:
+    def keep(kept: Sequence[Price], drop: Callable[[Price], bool], reason: Reason) -> list[Price]:
         left_out.extend(LeftOut(price, reason) for price in kept if drop(price))
         return [price for price in kept if not drop(price)]
 
@@ -200,9 +227,9 @@ def _current(catalog: Catalog, offers: Sequence[Price]) -> tuple[list[Price], li
     top: dict[str, int] = {}
     for price in offers:
         top[price.cloud] = max(top.get(price.cloud, 0), layers.get(price.origin, 0))
-    kept = keep(offers, lambda price: layers.get(price.origin, 0) < top[price.cloud], "an overlay prices this cloud")
+    kept = keep(offers, lambda price: layers.get(price.origin, 0) < top[price.cloud], Reason.OVERLAY)
     fresh = {seller(price) for price in kept if not price.trend}
-    kept = keep(kept, lambda price: price.trend and seller(price) in fresh, "kept to show the trend")
+    kept = keep(kept, lambda price: price.trend and seller(price) in fresh, Reason.TREND)
     newest: dict[str, datetime.date] = {}
     for price in kept:
         day = first_day(price.date_from)
@@ -210,12 +237,12 @@ def _current(catalog: Catalog, offers: Sequence[Price]) -> tuple[list[Price], li
     kept = keep(
         kept,
         lambda price: (newest[price.cloud] - first_day(price.date_from)).days > STALE_AFTER_DAYS,
-        "the cloud has a newer price",
+        Reason.OLDER,
     )
     direct = {seller(price) for price in kept if not price.averaged}
-    kept = keep(kept, lambda price: price.averaged and seller(price) in direct, "a mean; the seller's price is known")
+    kept = keep(kept, lambda price: price.averaged and seller(price) in direct, Reason.AVERAGED)
     if any(price.covers != "GPU only" for price in kept):
-        kept = keep(kept, lambda price: price.covers == "GPU only", "the host machine is not in it")
+        kept = keep(kept, lambda price: price.covers == "GPU only", Reason.NO_HOST)
     return kept, left_out
 
 
