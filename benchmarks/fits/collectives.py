@@ -27,7 +27,13 @@ HIGH = (1e-4, 1e-4, 1.2, 5.0, 20.0)
 
 def surface(family: str, collective: str, constants: np.ndarray, **about: object) -> LinkSurface:
     """Return the record of fitted constants."""
-    told: dict[str, object] = {"measured_on": "", "rows": 0, "median_error": 0.0, "is_measured": True, "basis": ""} | about
+    told: dict[str, object] = {
+        "measured_on": "",
+        "rows": 0,
+        "median_error": 0.0,
+        "is_measured": True,
+        "basis": "",
+    } | about
     latency, per_rank, fraction, group, ramp = (float(value) for value in constants)
     return LinkSurface(
         family=family,
@@ -77,7 +83,10 @@ def main() -> None:
         "source": "NCCL sweeps of ai-dynamo/aiconfigurator (Apache-2.0)",
     }
     write_yaml(
-        "collectives.yaml", head, "surfaces", [{f: getattr(r, f) for f in LinkSurface.__dataclass_fields__} for r in records]
+        "collectives.yaml",
+        head,
+        "surfaces",
+        [{f: getattr(r, f) for f in LinkSurface.__dataclass_fields__} for r in records],
     )
     for record in records:
         print(record.family, record.collective, record.rows, f"{record.median_error:.3f}")

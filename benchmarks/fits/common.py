@@ -31,13 +31,21 @@ def measured(name: str) -> Path:
     raise SystemExit(f"no shared/data/measured/{name} beside the checkout: the fit needs the measured tables.")
 
 
-def write_yaml(name: str, head: Mapping[str, Any], key: str, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write data/efficiency/`name`: comment-free head, then one record per line block under `key`."""
+def write_yaml(
+    name: str,
+    head: Mapping[str, Any],
+    key: str,
+    records: Iterable[Mapping[str, Any]],
+    maps: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write data/efficiency/`name`: head, records under `key`, then `maps` of plain values."""
     lines = [f"{field}: {_scalar(value)}" for field, value in head.items()]
-    lines += [f"as_of: {datetime.date.today().isoformat()}", f"{key}:"]
+    lines += [f'as_of: "{datetime.date.today().isoformat()}"', f"{key}:"]
     for record in records:
         for position, (field, value) in enumerate(record.items()):
             lines.append(f"{'  - ' if position == 0 else '    '}{field}: {_scalar(value)}")
+    for title, values in (maps or {}).items():
+        lines += [f"{title}:"] + [f"  {field}: {_scalar(value)}" for field, value in values.items()]
     (ROOT / "data" / "efficiency" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -50,5 +58,5 @@ def _scalar(value: Any) -> str:
         text = f"{value:.4g}"
         if "e" in text and "." not in text:  # PyYAML reads 1e-05 as text
             text = text.replace("e", ".0e")
-        return text
+        return text if "." in text or "e" in text else f"{text}.0"
     return '"' + str(value).replace('"', "'") + '"'

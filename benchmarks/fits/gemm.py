@@ -15,7 +15,12 @@ from scipy.optimize import least_squares
 from ...estimators.stepmodel.surface import MatrixRates, matrix_seconds
 from .common import CHIPS, measured, write_yaml
 
-FORMATS = {"bfloat16": ("bf16", 1.0, 2.0), "fp8": ("fp8", 2.0, 1.0), "fp8_block": ("fp8-block", 2.0, 1.0), "nvfp4": ("fp4", 0.0, 0.5625)}
+FORMATS = {
+    "bfloat16": ("bf16", 1.0, 2.0),
+    "fp8": ("fp8", 2.0, 1.0),
+    "fp8_block": ("fp8-block", 2.0, 1.0),
+    "nvfp4": ("fp4", 0.0, 0.5625),
+}
 FP4_TIMES_BF16 = {"B200 SXM 180GB": 4.0, "B300 SXM 288GB": 14000 / 2250, "GB300 288GB": 6.0}
 
 # (family, format, best measured fraction of the dense peak, where from). Shape constants are Hopper's.
@@ -65,7 +70,15 @@ def fit(table: pd.DataFrame, kind: str) -> dict[str, object]:
         _, peak, memory, units = CHIPS[str(chip)]
         m, n, k = (rows[c].to_numpy(float) for c in "mnk")
         groups.append(
-            (peak * 1e12 * (times or FP4_TIMES_BF16[str(chip)]), memory * 1e9, units, m, n, k, rows.latency_ms.to_numpy() * 1e-3)
+            (
+                peak * 1e12 * (times or FP4_TIMES_BF16[str(chip)]),
+                memory * 1e9,
+                units,
+                m,
+                n,
+                k,
+                rows.latency_ms.to_numpy() * 1e-3,
+            )
         )
 
     def residuals(logs: np.ndarray) -> np.ndarray:
@@ -75,14 +88,20 @@ def fit(table: pd.DataFrame, kind: str) -> dict[str, object]:
             parts.append(np.log(matrix_seconds(on_chip, m, n, k, least=np.minimum) / seconds))
         return np.concatenate(parts)
 
-    found = least_squares(
-        residuals, np.log(START), bounds=(np.log(LOW), np.log(HIGH)), loss="soft_l1", f_scale=0.1
-    )
+    found = least_squares(residuals, np.log(START), bounds=(np.log(LOW), np.log(HIGH)), loss="soft_l1", f_scale=0.1)
     values = np.exp(found.x)
     if bytes_in == 2:
         values[6] = 0.0
     chips = sorted(table.accelerator.unique())
-    fields = ("peak_fraction", "startup_inner", "launch_s", "memory_fraction", "quantisation", "small_tile", "convert_passes")
+    fields = (
+        "peak_fraction",
+        "startup_inner",
+        "launch_s",
+        "memory_fraction",
+        "quantisation",
+        "small_tile",
+        "convert_passes",
+    )
     return {
         "family": CHIPS[chips[0]][0],
         "format": name,

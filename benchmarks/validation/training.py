@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from ...estimators.errors import FlopwiseError
 from ...estimators.facts.efficiency import MfuFit, fold_of, load_mfu_folds
 from ...estimators.training.efficiency import Task, reference_peak
-from ...estimators.training.layout import Layout, Optimizer, Precision, Recipe, Recompute, Workload, Zero
+from ...estimators.training.layout import Layout, Optimizer, Precision, Recipe, Workload
 from ...estimators.training.time import step_time
+from . import filling
 from .rows import MeasuredRow, Settings, read_settings
 from .scores import ScoredRow
 
@@ -101,20 +102,22 @@ def case_of(row: MeasuredRow, catalog: Catalog) -> Case:
         raise Unsupported(f"the catalog has no accelerator '{said.accelerator_text}'")
     if not said.accelerators:
         raise Unsupported("the number of accelerators is unsaid")
+    if said.sequence_is_maximum:
+        raise Unsupported("sequences are shorter than the row's length and not padded to it")
     filled = list(said.filled)
-    layout, workload = _cut(said, said.accelerators, filled)
+    layout, workload = _cut(row, said, said.accelerators, filled)
     return Case(
         shape=said.shape,
-        accelerator=said.accelerator,
+        accelerator=filling.stated_accelerator(row, said.accelerator),
         layout=layout,
-        recipe=_recipe(said, said.accelerator, filled),
+        recipe=_recipe(row, said, said.accelerator, layout, filled),
         workload=workload,
         task=_task(said),
         filled=tuple(filled),
     )
 
 
-def _cut(said: Settings, accelerators: int, filled: list[str]) -> tuple[Layout, Workload]:
+def _cut(row: MeasuredRow, said: Settings, accelerators: int, filled: list[str]) -> tuple[Layout, Workload]:
     tp, pp, cp = said.tp or 1, said.pp or 1, said.cp or 1
     product = tp * pp * cp * (said.dp or 1)
     if said.dp and product > accelerators and product % accelerators == 0:
@@ -125,8 +128,11 @@ def _cut(said: Settings, accelerators: int, filled: list[str]) -> tuple[Layout, 
         tp, pp, cp = (1, pp, cp) if tp > 1 else (1, 1, cp) if pp > 1 else (1, 1, 1)
         filled.append("layout")
     dp = accelerators // (tp * pp * cp)
+    while said.global_batch and dp % 2 == 0 and dp * (said.micro_batch or 1) > said.global_batch:
+        dp, cp = dp // 2, cp * 2  # fewer sequences than replicas: the rest of them split the sequence
+        filled.append("context parallelism")
     per_replica = said.global_batch / dp if said.global_batch else None
-    micro_batch = said.micro_batch
+    micro_batch = said.micro_batch or None
     if micro_batch is None:
         filled.append("micro-batch")
         micro_batch = (
@@ -138,23 +144,22 @@ def _cut(said: Settings, accelerators: int, filled: list[str]) -> tuple[Layout, 
         per_replica = micro_batch * (said.micro_batches or UNSAID_BATCHES)
     batches = max(1, round(per_replica / micro_batch))
     ep = said.ep or 1
-    if ep > 1 and (dp * cp) % ep:
+    if ep > 1 and (dp * cp * tp) % ep:
         ep = 1
         filled.append("expert parallelism")
-    zero = said.zero
-    if zero is None:
+    zero = filling.sharding(row, said, dp * cp)
+    if said.zero is None:
         filled.append("sharding")
-        zero = Zero.OPTIMIZER if dp > 1 else Zero.NONE
     layout = Layout(
         accelerators=accelerators,
         tp=tp,
         pp=pp,
         cp=cp,
         ep=ep,
-        interleave=said.interleave or 1,
+        interleave=filling.interleave(row, said, pp),
         zero=zero,
         zero_ranks=said.zero_ranks,
-        sequence_parallel=said.sequence_parallel or False,
+        sequence_parallel=filling.sequence_parallel(row, said, tp),
         micro_batch=micro_batch,
     )
     sequence = said.sequence_tokens
@@ -164,8 +169,8 @@ def _cut(said: Settings, accelerators: int, filled: list[str]) -> tuple[Layout, 
     return layout, Workload(sequence_tokens=sequence, global_batch=dp * micro_batch * batches)
 
 
-def _recipe(said: Settings, accelerator: Accelerator, filled: list[str]) -> Recipe:
-    precision = said.precision
+def _recipe(row: MeasuredRow, said: Settings, accelerator: Accelerator, layout: Layout, filled: list[str]) -> Recipe:
+    precision = filling.precision(row, said)
     if precision is None or (precision is Precision.BF16 and not accelerator.peak_flops_per_s.get("bf16")):
         filled.append("precision")
         precision = Precision.BF16 if accelerator.peak_flops_per_s.get("bf16") else Precision.FP16
@@ -174,15 +179,17 @@ def _recipe(said: Settings, accelerator: Accelerator, filled: list[str]) -> Reci
     return Recipe(
         precision=precision,
         optimizer=said.optimizer or Optimizer.ADAMW,
-        recompute=said.recompute or Recompute.NONE,
-        flash_attention=said.flash_attention is not False,
+        recompute=filling.recompute(row, said, layout.tp, layout.pp, layout.micro_batch, layout.dp * layout.cp),
+        flash_attention=filling.flash_attention(row, said),
         adapter=said.adapter,
         fp32_weights=not said.pure_weights,
         bf16_moments=said.bf16_moments,
         offload=said.offload,
-        framework=said.framework,
+        framework=filling.framework(row, said),
         compiled=bool(said.compiled),
         chunked_loss=bool(said.chunked_loss),
+        scaling=filling.scaling(row),
+        software_year=said.year,
     )
 
 

@@ -180,15 +180,9 @@ def _stage(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
     ring_f = f.context * (w.context_f + f.network * w.context_nf)
     ring_b = f.context * (w.context_b + f.network * w.context_nb)
     device_f = f.overhead * (products_f + attention_f + scores_f + traffic_f) + moved_f + sent_f + ring_f
-    again = (
-        f.overhead
-        * (
-            p.again_matrix * products_f
-            + p.again_attention * (attention_f + scores_f)
-            + p.again_traffic * traffic_f
-        )
-        + p.again_tensor * (moved_f + sent_f + ring_f)
-    )
+    again = f.overhead * (
+        p.again_matrix * products_f + p.again_attention * (attention_f + scores_f) + p.again_traffic * traffic_f
+    ) + p.again_tensor * (moved_f + sent_f + ring_f)
     device_b = f.overhead * (products_b + attention_b + scores_b + traffic_b) + moved_b + sent_b + ring_b + again
     host_f = f.launch_s * w.kernels_f + f.call_s * w.calls_f
     host_b = f.launch_s * (w.kernels_b + p.again_traffic * w.kernels_f) + f.call_s * (
@@ -223,7 +217,9 @@ def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:
         low=job.low if job.low in chip.matrices else "",
         flash=job.flash,
         frozen=job.trained_share < 1,
-        active=max((layer.mixture.active for stack in job.shape.stacks for _, layer in stack.runs if layer.mixture), default=1),
+        active=max(
+            (layer.mixture.active for stack in job.shape.stacks for _, layer in stack.runs if layer.mixture), default=1
+        ),
     )
     inside = [op for op in operators if op.run >= 0]
     outside = [op for op in operators if op.run < 0]
@@ -307,7 +303,11 @@ def _states(parts: Parts, job: Job, inside: list[Operator], outside: list[Operat
             parts.scatter_n += across
         if shards < group:
             inside_s, across = collective_seconds(
-                chip, Collective.ALL_REDUCE, dense * trained * job.gradient_bytes / shards, group // shards, job.tp * shards
+                chip,
+                Collective.ALL_REDUCE,
+                dense * trained * job.gradient_bytes / shards,
+                group // shards,
+                job.tp * shards,
             )
             parts.reduce += inside_s
             parts.reduce_n += across

@@ -52,7 +52,11 @@ def matrix_seconds(
         work = 2.0 * rows * columns * (k + rates.startup_inner) * rates.units
         seconds = cost * work / (rates.flops_per_s * rates.small_tile**steps)
         best = seconds if best is None else least(best, seconds)
-    traffic = batch * ((m * k + n * k) * rates.bytes_in + m * n * rates.bytes_out + rates.tile_bytes * m * n * k) / rates.bytes_per_s
+    traffic = (
+        batch
+        * ((m * k + n * k) * rates.bytes_in + m * n * rates.bytes_out + rates.tile_bytes * m * n * k)
+        / rates.bytes_per_s
+    )
     # A cubic norm: a smooth maximum, 26 % above the larger of two equal terms.
     return rates.launch_s + (best**3 + traffic**3) ** (1 / 3) + rates.convert_s_per_value * batch * m * k
 

@@ -211,7 +211,7 @@ def _attention(work: Work, chip: Chip, op: Operator, cut: Cutting, plain: Matrix
 
 def _routing(work: Work, chip: Chip, op: Operator, cut: Cutting) -> None:
     """Permutation of tokens to experts, and the all-to-all to where the experts are."""
-    rows = op.rows / cut.cp / (cut.tp if cut.tp > 1 else 1)
+    rows = op.rows / cut.cp / (max(1, cut.tp))
     values = 2.0 * rows * op.columns / chip.memory_bytes_per_s
     repeats = op.repeats
     work.routing_f += repeats * 3.0 * values
@@ -255,9 +255,11 @@ _PASSES = {
 def _traffic(work: Work, chip: Chip, op: Operator, cut: Cutting) -> None:
     forward, backward, launches, launches_back = _PASSES[op.kind]
     columns = op.columns
-    if op.cut in (Cut.COLUMN, Cut.HEADS) or (op.cut is Cut.VOCABULARY and op.kind is OperatorKind.LOSS):
-        columns = columns / cut.tp
-    elif op.cut is Cut.EXPERT:
+    if (
+        op.cut in (Cut.COLUMN, Cut.HEADS)
+        or (op.cut is Cut.VOCABULARY and op.kind is OperatorKind.LOSS)
+        or op.cut is Cut.EXPERT
+    ):
         columns = columns / cut.tp
     values = 2.0 * _rows(op, cut) * columns / chip.memory_bytes_per_s
     work.traffic_f += op.repeats * forward * values
