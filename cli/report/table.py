@@ -153,7 +153,7 @@ class _Printer:
             box=_LINES_ASCII if self.ascii else _LINES,
             show_edge=False,
             pad_edge=False,
-            padding=(0, _GAP, 0, 0),
+            padding=(0, _GAP - 1, 0, 0),  # the divider of the box, here a space, is the rest of the gap
             header_style="bold",
             border_style="dim",
             collapse_padding=True,
