@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .expansion import owned_operators
 from .operators import Group, Operator, OperatorKind
@@ -43,6 +44,7 @@ class ParameterCount:
         return self.active - self.input_table
 
 
+@lru_cache(maxsize=128)  # searches ask for the same shape hundreds of times
 def count_parameters(shape: ModelShape) -> ParameterCount:
     """Count the parameters of `shape`, exactly as a checkpoint stores them (a tied head once).
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..errors import InputError
 from ..models.expansion import expand
@@ -103,6 +104,7 @@ class StepFlops:
         return self.hardware + self.kernel_recompute
 
 
+@lru_cache(maxsize=64)  # searches over layouts ask for the same step hundreds of times
 def step_flops(
     shape: ModelShape,
     *,
