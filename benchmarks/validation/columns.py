@@ -82,6 +82,10 @@ def shape_from_columns(columns: dict[str, str]) -> ShapeReading | None:
         norm_params=1 if gated else 2,
     )
     experts = _whole(columns, "moe_experts")
+    if experts and not (_whole(columns, "moe_ffn") or option(notes, "moe-ffn-hidden-size")):
+        named = _by_name(columns)  # the dense width of a mixture says nothing about its experts
+        if named and named.is_mixture and (named.layers, named.hidden) == (layers, hidden):
+            return ShapeReading(named, ("shape by name",))
     runs: tuple[tuple[int, LayerShape], ...] = ((layers, dense),)
     if experts:
         mixture, moe_filled = _mixture(columns, notes, experts, ffn, gated)
@@ -134,19 +138,31 @@ def _vocabulary(columns: dict[str, str], notes: str) -> int:
     return next((size for name, size in _TOKENIZERS if name in text), _GPT2_PADDED)
 
 
-def _by_name_or_size(columns: dict[str, str]) -> ShapeReading | None:
-    """Look the model up by name; else make a shape of the stated size."""
+def _by_name(columns: dict[str, str]) -> ModelShape | None:
+    """Look the model up by name."""
     from ...estimators.models.resolve import resolve_model  # reads the model table
 
     name = columns.get("model", "").split("/")[-1].strip()
     for candidate in _name_candidates(name):
         try:
-            return ShapeReading(resolve_model(candidate).shape, ("shape by name",))
+            return resolve_model(candidate).shape
         except FlopwiseError:
             continue
+    return None
+
+
+def _by_name_or_size(columns: dict[str, str]) -> ShapeReading | None:
+    """Look the model up by name; else make a dense shape of the stated size. A mixture's size does not give its shape."""
+    from ...estimators.models.resolve import resolve_model
+
+    named = _by_name(columns)
+    if named:
+        return ShapeReading(named, ("shape by name",))
     size = columns.get("n_params", "")
     number = float(size) if size and size.lower() != "nan" else 0.0
-    if number <= 0:
+    experts = _whole(columns, "ep") or _whole(columns, "moe_experts") or 1
+    is_mixture = experts > 1 or re.search(r"\d+B-A\d", columns.get("model", "")) is not None
+    if number <= 0 or is_mixture or columns.get("family", "").lower() == "hybrid":
         return None
     try:
         return ShapeReading(resolve_model(f"{number / 1e9:.4g}B").shape, ("shape by size",))
@@ -165,7 +181,9 @@ def _name_candidates(name: str) -> tuple[str, ...]:
         bare,
         flags=re.IGNORECASE,
     )
-    return tuple(dict.fromkeys(text for text in (name, bare, short) if len(text) > 2))
+    words = re.split(r"[-_ ]", short)
+    fewer = ["-".join(words[:count]) for count in range(len(words) - 1, 1, -1)]  # Llama-4-Scout-17B-16E: without sizes
+    return tuple(dict.fromkeys(text for text in (name, bare, short, *fewer) if len(text) > 2))
 
 
 def _whole(columns: dict[str, str], name: str) -> int | None:

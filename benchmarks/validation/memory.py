@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ...estimators.facts.catalog import Catalog
 
 SHIPPED = Path(__file__).parents[2] / "data" / "measured" / "training_memory.csv"
-SHORT_EXAMPLE_TOKENS = 1024  # longest examples of common instruction sets: 1,034 to 1,304 tokens (LitGPT's tables)
+SHORT_EXAMPLE_TOKENS = 512  # the longest of a few hundred instruction examples; a guess (all of Alpaca: 1,304)
 RELEASE_TEST_ACCELERATORS = 128  # Megatron's release tests do not state theirs; a guess
 _FINE_TUNING = (
     Framework.HUGGING_FACE,
@@ -232,6 +232,8 @@ def complete(row: MeasuredRow, catalog: Catalog) -> MemoryCase | str:
         name = row.configuration.text("model")
         return f"the row gives no layers and hidden width, and no preset is called '{name}'"
     guessed: list[str] = [what for what in settings.filled if what != "shape by name"]
+    if settings.framework is Framework.HF_DEEPSPEED and not settings.zero:
+        settings = replace(settings, framework=Framework.HUGGING_FACE)  # the same software without ZeRO
     framework = settings.framework
     layout = _layout(row, settings, guessed)
     recipe = _recipe(settings, layout, guessed)
@@ -329,9 +331,10 @@ def _recipe(settings: Settings, layout: Layout, guessed: list[str]) -> Recipe:
         precision=settings.precision or Precision.BF16,
         optimizer=optimizer or Optimizer.ADAMW,
         recompute=recompute,
-        flash_attention=True if settings.flash_attention is None else settings.flash_attention,
+        flash_attention=_keeps_no_scores(settings),
         adapter=settings.adapter,
         fp32_weights=not settings.pure_weights,
+        autocast=settings.autocast,
         bf16_moments=settings.bf16_moments,
         offload=settings.offload,
         framework=framework,
@@ -341,6 +344,12 @@ def _recipe(settings: Settings, layout: Layout, guessed: list[str]) -> Recipe:
         dropout=_has_dropout(settings),
         grouped_kernel="FA" in text or "FLASHATTENTION" in text,
     )
+
+
+def _keeps_no_scores(settings: Settings) -> bool:
+    """Transformers falls back to PyTorch's fused attention since 2024 where FlashAttention is off."""
+    modern = settings.framework is Framework.HUGGING_FACE and (settings.year or 0) >= 2025
+    return True if settings.flash_attention is None or modern else settings.flash_attention
 
 
 def _has_dropout(settings: Settings) -> bool:

@@ -10,6 +10,7 @@ columns are kept as configuration text and ignored.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -163,6 +164,7 @@ class Settings:
     sequence_is_maximum: bool  # sequences are shorter than sequence_tokens and are not padded to it
     precision: Precision | None
     pure_weights: bool
+    autocast: bool
     optimizer: Optimizer | None
     bf16_moments: bool
     recompute: Recompute | None
@@ -215,6 +217,7 @@ def read_settings(row: MeasuredRow, catalog: Catalog) -> Settings | None:
         sequence_is_maximum=_is_maximum(cells.text("seq_len_kind"), notes),
         precision=spellings.precision(precision_text),
         pure_weights=spellings.is_pure(precision_text),
+        autocast=spellings.is_autocast(precision_text),
         optimizer=spellings.optimizer(optimizer_text) if optimizer_text.strip() else None,
         bf16_moments="bf16 moments" in optimizer_text or "bf16 moments" in notes,
         recompute=_recompute(cells, notes),
@@ -248,7 +251,8 @@ def _is_chunked(notes: str, framework: str) -> bool:
     step = low.partition("cumulative step ")[2]
     if step[:1].isdigit():
         return int(step.split(":")[0]) >= 4  # torchtune's cumulative table: chunked loss joins at step 4
-    return "chunked cross" in low or "liger" in low or "unsloth" in low or "fused linear cross" in low
+    # Axolotl's example recipes switch cut cross-entropy on
+    return any(word in low for word in ("chunked cross", "liger", "unsloth", "fused linear cross", "axolotl"))
 
 
 def _interleave(notes: str, layers: int, pp: int | None) -> int | None:
@@ -281,6 +285,8 @@ def _adapter(cells: Cells, task: str) -> Adapter | None:
         cells.text("lora_targets"),
         spellings.frozen_bits(cells.text("quantization"), cells.text("precision"), task),
         trains_embeddings="embedding and output layer also trained" in cells.text("notes"),
+        # LitGPT adapts queries and values unless told otherwise, and so does PEFT on its own
+        usual_targets=("attention",) if re.search(r"litgpt|^hf peft", cells.text("framework").lower()) else ("attention", "mlp"),
     )
 
 

@@ -115,6 +115,11 @@ def is_pure(precision_text: str) -> bool:
     return bool(re.search(r"true|pure|stochastic", precision_text.lower()))
 
 
+def is_autocast(precision_text: str) -> bool:
+    """Whether weights stay in fp32 and are cast where they are used ("fp16/bf16 mixed")."""
+    return "mixed" in precision_text.lower()
+
+
 def optimizer(text: str) -> Optimizer | None:
     """Read the optimizer's name; "see recipe config" says nothing."""
     low = text.lower()
@@ -186,13 +191,24 @@ _TARGET_WORDS: tuple[tuple[str, str], ...] = (
 
 
 def adapter(
-    method: str, rank: float | None, targets: str, base_bits: float, *, trains_embeddings: bool = False
+    method: str,
+    rank: float | None,
+    targets: str,
+    base_bits: float,
+    *,
+    trains_embeddings: bool = False,
+    usual_targets: tuple[str, ...] = ("attention", "mlp"),
 ) -> Adapter:
-    """Read an adapter. Other methods than LoRA count as one of small rank: their memory is that of the frozen model."""
+    """Read an adapter. Other methods than LoRA count as one of small rank: their memory is that of the frozen model.
+
+    `usual_targets` are those of the software where the row names none.
+    """
     low = targets.lower()
     everything = bool(re.search(r"all", low)) or len(re.findall(r"[qkvo]_proj|gate_proj|up_proj|down_proj", low)) >= 6
     if everything:
         names: tuple[str, ...] = ("attention", "mlp")
+    elif not low:
+        names = usual_targets
     else:
         names = tuple(name for pattern, name in _TARGET_WORDS[1:] if re.search(pattern, low)) or ("attention",)
     plain = re.search(r"lora|^$|nan", method.lower()) is not None

@@ -39,7 +39,7 @@ class MemoryProfile:
     gradient_bytes: float  # per parameter, whole on each rank below ZeRO-2
     shard_gradient_bytes: float  # per parameter of the optimizer's shard, besides (fp32 copies)
     gradients_persist: bool  # buffers that live from step to step; else freed after the optimizer step
-    whole_between_syncs: bool  # accumulating under ZeRO-3 keeps whole weights and gradients until the last micro-batch
+    keeps_whole: bool  # ZeRO-3 leaves weights and gradients whole from the first micro-batch to the step (no_sync)
     step_bytes: float  # per parameter of the shard, temporaries of the optimizer step
     fp32_adapters: bool  # adapter weights in 32 bits beside a 16-bit base
     quantised_extra_bits: float  # per frozen quantised weight, beside its own bits (bitsandbytes; not GPTQ, AWQ)

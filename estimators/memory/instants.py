@@ -62,7 +62,7 @@ def instants(
 ) -> tuple[Instant, ...]:
     """Return the instants of `stage`, in the order in which they come."""
     several = workload.global_batch > layout.dp * layout.micro_batch
-    states = state_bytes(rank_parameters(sums, stage, layout), layout, recipe, profile, accumulates=several)
+    states = state_bytes(rank_parameters(sums, stage, layout), layout, recipe, profile)
     work = _Activations(sums, stage, layout, recipe, profile, micro_batches(layout, workload))
     persistent = {
         "weights": states.weights,
@@ -79,7 +79,9 @@ def instants(
     # whole gradients of a layer exist before they are reduced to shards (ZeRO-2 and 3)
     whole = {"whole gradients of a layer": _whole_gradients(sums, stage, layout, recipe)} if layout.zero >= 2 else {}
     found = [
-        _instant("forward", stage, persistent, before, gathered, {"activations": work.kept, "working set": work.forward})
+        _instant(
+            "forward", stage, persistent, before, gathered, {"activations": work.kept, "working set": work.forward}
+        )
     ]
     if stage.has_head:
         loss = {"activations": work.kept, "logits and loss": work.loss}
@@ -217,4 +219,3 @@ class _Activations:
         if recompute is Recompute.SELECTIVE:
             return self._cut(run.kept)
         return self._whole_layer(run)
-

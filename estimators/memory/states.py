@@ -44,6 +44,7 @@ class RankParameters:
     layer: float = 0.0  # the largest layer, of which ZeRO-3 gathers some at once
     end: float = 0.0  # embedding or head, whichever is larger
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateBytes:
     """What outlives a micro-batch, and what the step needs besides."""
@@ -79,10 +80,8 @@ def shard_ranks(layout: Layout) -> tuple[int, int]:
     return max(1, dense), min(expert, dense) if layout.zero_ranks else expert
 
 
-def state_bytes(
-    params: RankParameters, layout: Layout, recipe: Recipe, profile: MemoryProfile, *, accumulates: bool = False
-) -> StateBytes:
-    """Return the bytes of one rank's states; `accumulates` over several micro-batches before the step."""
+def state_bytes(params: RankParameters, layout: Layout, recipe: Recipe, profile: MemoryProfile) -> StateBytes:
+    """Return the bytes of one rank's states."""
     dense_ranks, expert_ranks = shard_ranks(layout)
 
     def split(dense: float, expert: float, stage: Zero) -> float:
@@ -91,10 +90,10 @@ def state_bytes(
         return dense / dense_ranks + expert / expert_ranks
 
     adapter, size = recipe.adapter, compute_bytes(recipe.precision)
-    pure = profile.scheme is StateScheme.PURE or not recipe.fp32_weights or size == 4.0
-    master = profile.scheme is StateScheme.MASTER_COPY and not pure
+    pure = not recipe.autocast and (profile.scheme is StateScheme.PURE or not recipe.fp32_weights or size == 4.0)
+    master = profile.scheme is StateScheme.MASTER_COPY and not pure and not recipe.autocast
     weight = size if pure or master else 4.0
-    gradient = size if pure else profile.gradient_bytes if recipe.fp32_gradients else size
+    gradient = size if pure else 4.0 if recipe.autocast else profile.gradient_bytes if recipe.fp32_gradients else size
     moments = moment_bytes(recipe.optimizer, bf16=size < 4 and (pure or recipe.bf16_moments))
     # trained: the model, or what an adapter adds (embedding and head besides where these are trained too)
     trains_ends = adapter is None or adapter.trains_embeddings
@@ -109,9 +108,9 @@ def state_bytes(
         gradients += profile.shard_gradient_bytes * (shard + added_shard)
     weights, frozen = weight * split(*base, Zero.PARAMETERS), 0.0
     if adapter:
-        frozen = _frozen_bytes(params, adapter, split, size, profile)
+        frozen = _frozen_bytes(params, adapter, split, 4.0 if recipe.autocast else size, profile)
     gathered = 0.0
-    whole = layout.zero is Zero.PARAMETERS and (profile.whole_between_syncs and accumulates or layout.pp > 1)
+    whole = layout.zero is Zero.PARAMETERS and (profile.keeps_whole or layout.pp > 1)
     if layout.zero is Zero.PARAMETERS and (dense_ranks > 1 or not keeps_weights):
         gathered = _gathered_bytes(params, adapter, profile, size, whole=whole)
         if whole:  # gradients wait whole, in 32 bits under pipelines (reduced once per step), else as computed

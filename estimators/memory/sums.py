@@ -131,7 +131,9 @@ def _layer(operators: list[Operator], hidden: int, habits: Habits, adapter: Adap
             expert_input=products.expert_input,
         ),
         input=input_bytes,
-        largest=_cuts([max(operators, key=lambda op: op.output_values)], lambda op: op.output_values * BYTES, _out_place),
+        largest=_cuts(
+            [max(operators, key=lambda op: op.output_values)], lambda op: op.output_values * BYTES, _out_place
+        ),
     )
 
 

@@ -147,6 +147,7 @@ class Recipe:
     adapter: Adapter | None = None
     fp32_gradients: bool = True  # gradients accumulate in fp32 (Megatron); False: in the weights' format
     fp32_weights: bool = True  # an fp32 copy of trained weights is kept; False: pure bf16, states in bf16 too
+    autocast: bool = False  # weights, frozen ones too, are kept in fp32 and cast where they are used (torch autocast)
     bf16_moments: bool = False  # Adam's moments in bf16 although weights have an fp32 copy (DeepSeek-V3)
     offload: tuple[Offload, ...] = ()
     framework: Framework | None = None  # None: not decided; the band covers the usual ones
