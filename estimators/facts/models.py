@@ -89,6 +89,23 @@ def load_preset(name: str) -> ModelPreset:
     return _preset(file, family, _mapping(families[family]), key)
 
 
+def published_decoders() -> tuple[tuple[str, float, float], ...]:
+    """Return (name, parameters, training tokens) of the dense decoders with published tokens; no shape is built."""
+    found = []
+    for values in _mapping(_mapping(_file().data)["families"]).values():
+        group = _mapping(values)
+        if group.get("card", "decoder") != "decoder":
+            continue
+        for name, model in _mapping(group["models"]).items():
+            published = _mapping(_mapping(model)["published"])
+            shape = {**_mapping(group.get("traits", {})), **_mapping(_mapping(model)["shape"])}
+            params, tokens = published["params"], published.get("tokens")
+            is_dense = "experts" not in shape
+            if is_dense and isinstance(params, int | float) and isinstance(tokens, int | float):
+                found.append((name, float(params), float(tokens)))
+    return tuple(found)
+
+
 def as_of() -> str:
     """Return the date on which the file was written."""
     return str(_mapping(_file().data)["as_of"])

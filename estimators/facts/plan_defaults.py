@@ -85,9 +85,14 @@ class InferenceEfficiency:
 class JobDefaults:
     """The training job whose details nobody has fixed."""
 
+    sequence: tuple[tuple[float, int], ...]  # up to how many parameters, how many tokens
     bytes_per_param: float
     usable_share: float
     source: str
+
+    def sequence_tokens(self, params: float) -> int:
+        """Return the usual sequence length for a model of this size."""
+        return next((tokens for most, tokens in self.sequence if params <= most), self.sequence[-1][1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +145,7 @@ def _defaults(file: FactFile) -> PlanDefaults:
         ("least_link_bytes_per_s", "least_network_bytes_per_s", "formats", "classes", "vendors", "guess", "source"),
     )
     inference = _fields(file, "inference_efficiency", ("low", "value", "high", "guess", "source"))
-    job = _fields(file, "job", ("bytes_per_param", "usable_share", "guess", "source"))
+    job = _fields(file, "job", ("sequence", "bytes_per_param", "usable_share", "guess", "source"))
     advice = _fields(file, "advice", ("compute_ratio", "size_ratio", "closed", "guess", "source"))
     return PlanDefaults(
         reserves={str(name): _reserve(file, str(name)) for name in _mapping(top, "reserves")},
@@ -172,6 +177,13 @@ def _defaults(file: FactFile) -> PlanDefaults:
             source=inference.text("source"),
         ),
         job=JobDefaults(
+            sequence=tuple(
+                (row.number("params"), int(row.number("tokens")))
+                for row in (
+                    Fields(file, ("job", "sequence", index), value, ("params", "tokens"))
+                    for index, value in enumerate(_list(job, "sequence"))
+                )
+            ),
             bytes_per_param=job.number("bytes_per_param"),
             usable_share=job.number("usable_share"),
             source=job.text("source"),

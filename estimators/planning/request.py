@@ -49,6 +49,7 @@ class PlanRequest:
     price_plan: PricePlan | None = None
     usd_per_hour: float | None = None
     precision: Precision = Precision.BF16
+    sequence_tokens: int | None = None
     law: str | None = None
     detour: float | None = None
     reserve_edits: Mapping[str, float] = field(default_factory=dict)
@@ -62,8 +63,10 @@ class PlanRequest:
 
     @property
     def is_cluster_for_a_time(self) -> bool:
-        """Whether a cluster and a deadline say how much compute there is ("64 H100 for 30 days")."""
-        return self.accelerators is not None and self.deadline_s is not None
+        """Whether a cluster and a deadline alone say how much compute there is ("64 H100 for 30 days")."""
+        count = self.accelerators or self.max_accelerators
+        is_named = self.accelerator is not None and count is not None and self.deadline_s is not None
+        return is_named and self.budget_usd is None and not self.is_fixed
 
     @property
     def aim(self) -> Objective:
