@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getdoc
 from typing import Annotated
 
 import typer
@@ -31,22 +32,44 @@ PLAN, DATA, FACTS, MEASURE = "Plan", "Data and money", "Facts", "Measure and che
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb: where its code is ("module:object" under `commands`), its panel, one line on it, and an example."""
+    """A verb: where its code is ("module:object" under `commands`), its panel, one line on it, and an example.
+
+    `more` holds the examples of a noun's commands: "flopwise catalog show h100" is that of `show`.
+    """
 
     name: str
     target: str
     panel: str
     summary: str
     example: str
+    more: tuple[str, ...] = ()
 
 
 VERBS: tuple[Verb, ...] = (
     # Verb("plan", "plan:plan", PLAN, "What a budget, a deadline or a target buys.", "flopwise plan --budget 50k"),
-    # Verb("train", "train:train", PLAN, "One training run: memory, layout, step time, days, cost.", ""),
+    Verb(
+        "train",
+        "train:train",
+        PLAN,
+        "One training run: memory, layout, step time, days, cost.",
+        "flopwise train --model llama-3-8b --tokens 1T --on h100-sxm:64",
+    ),
     # Verb("finetune", "finetune:finetune", PLAN, "Full, LoRA or QLoRA tuning of a named model.", ""),
     # Verb("memory", "memory:memory", PLAN, "What fits where, broken down.", ""),
-    # Verb("catalog", "catalog:app", FACTS, "Accelerators and their dated prices.", "flopwise catalog list"),
-    # Verb("models", "models:app", FACTS, "Model shapes and their parameter counts.", "flopwise models list"),
+    Verb(
+        "catalog",
+        "catalog:app",
+        FACTS,
+        "Accelerators and their dated prices.",
+        "flopwise catalog list",
+        (
+            "flopwise catalog show h100",
+            "flopwise catalog prices h200 --class gpu-cloud",
+            "flopwise catalog validate",
+            "flopwise catalog add h100 --usd-per-hour 2.10 --cloud CoreWeave --plan reserved",
+        ),
+    ),
+    Verb("models", "models:app", FACTS, "Model shapes and their parameter counts.", "flopwise models list"),
     # Verb("validate", "validate:app", MEASURE, "Replay measured runs: the errors of this version.", ""),
 )
 
@@ -65,10 +88,11 @@ def build(verbs: Iterable[Verb]) -> typer.Typer:
         module, _, name = verb.target.partition(":")
         found = getattr(import_module(f".commands.{module}", __package__), name)
         if isinstance(found, typer.Typer):
-            text = f"[bold]{verb.example}[/bold]\n\n{verb.summary}"
+            text = _help(verb.example, verb.summary)
             app.add_typer(found, name=verb.name, help=text, short_help=verb.summary, rich_help_panel=verb.panel)
+            _lead_with_examples(found, (verb.example, *verb.more))
         else:
-            text = f"[bold]{verb.example}[/bold]\n\n{_docstring(found) or verb.summary}"
+            text = _help(verb.example, getdoc(found) or verb.summary)
             app.command(verb.name, help=text, short_help=verb.summary, rich_help_panel=verb.panel)(found)
     return app
 
@@ -131,10 +155,19 @@ def _root(
     pass
 
 
-def _docstring(function: object) -> str:
-    from inspect import getdoc
+def _lead_with_examples(noun: typer.Typer, examples: Iterable[str]) -> None:
+    """Put in front of the help of each command of a noun its example, found by the command's name in third place."""
+    by_name = {example.split()[2]: example for example in reversed(tuple(examples))}
+    for command in noun.registered_commands:
+        if command.callback and command.name in by_name and not command.help:
+            text = getdoc(command.callback) or ""
+            command.help = _help(by_name[command.name], text)
+            command.short_help = command.short_help or text.partition("\n\n")[0].replace("\n", " ")
 
-    return (getdoc(function) or "").replace("[", r"\[")  # brackets are markup in Typer's help
+
+def _help(example: str, text: str) -> str:
+    example, text = (part.replace("[", r"\[") for part in (example, text))  # brackets are markup in Typer's help
+    return f"[bold]{example}[/bold]\n\n{text}"
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,9 @@ import pandas as pd
 from ...estimators.errors import FlopwiseError
 from ...estimators.facts.catalog import Catalog, load_catalog
 from ...estimators.facts.efficiency import fold_of
-from ...estimators.training.efficiency import Task, reference_peak
+from ...estimators.training.efficiency import REPEATED, Task, reference_peak
 from ...estimators.training.flops import step_flops
-from ...estimators.training.layout import Precision, Recompute
+from ...estimators.training.layout import Precision
 from ...estimators.training.time import active_params, bubble, layer_flops, tensor_time_s
 from ..validation.rows import MeasuredRow, read_rows
 from ..validation.training import Unsupported, case_of, measured_speed
@@ -82,7 +81,7 @@ class Observation:
     precision: Precision
     task: Task
     mixture: bool
-    full_recompute: bool
+    repeated: float
     bubble: float
     ideal_layer_s: float
     tensor_s: float
@@ -118,8 +117,8 @@ def observe(row: MeasuredRow, catalog: Catalog) -> Observation | None:
         precision=case.recipe.precision,
         task=case.task,
         mixture=case.shape.is_mixture,
-        full_recompute=case.recipe.recompute is Recompute.FULL,
-        bubble=bubble(case.layout, case.workload),
+        repeated=REPEATED.get(case.recipe.recompute, (0.0, ""))[0],
+        bubble=bubble(flops, case.layout, case.workload),
         ideal_layer_s=layer_flops(case.shape, flops, case.layout, case.workload) / peak,
         tensor_s=tensor_time_s(case.shape, case.accelerator, case.layout, case.workload),
         ceiling=max(1.0, (case.accelerator.peak_flops_per_s.get(case.recipe.precision) or 0.0) / peak),
@@ -143,7 +142,7 @@ def design(rows: pd.DataFrame) -> tuple[Vector, Vector, Vector, list[tuple[str, 
         ("", "lora"): rows.task.eq(Task.LORA),
         ("", "qlora"): rows.task.eq(Task.QLORA),
         ("", "mixture"): rows.mixture,
-        ("", "recompute"): -math.log(4 / 3) * rows.full_recompute.astype(float),
+        ("", "recompute"): -np.log1p(rows.repeated),
         ("", "derated"): rows.accelerator_text.isin(DERATED),
     }
     for level in LEVELS:

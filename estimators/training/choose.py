@@ -9,15 +9,15 @@ lesser sharding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import DoesNotFit, InputError
 from ..units import show_bytes
 from .efficiency import Task
 from .layout import Layout, Recipe, Recompute, Workload, Zero
-from .time import StepTime, check_divides, step_time
+from .time import StepTime, check_divides, step_seconds, step_time, step_time_at_mfu
 
 if TYPE_CHECKING:
     from ..facts.records import Accelerator
@@ -31,6 +31,7 @@ LONG_SEQUENCE_TOKENS = 16_384  # beyond this, splitting the sequence is worth tr
 LARGEST_TENSOR = 16
 LONGEST_PIPELINE = 32
 MICRO_BATCHES = (1, 2, 4, 8, 16)
+_EFFORT = {Recompute.NONE: 0, Recompute.SELECTIVE: 1, Recompute.PRODUCTS: 2, Recompute.FULL: 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,6 @@ class Rejected:
 
     layout: Layout
     recompute: Recompute
-    needs_bytes: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,74 +69,177 @@ class Choice:
     why: str
 
 
-Timer = Callable[[Layout, Recipe], StepTime]
+class Clock(Protocol):
+    """How long a layout takes: quickly for ranking, and in full for the one that is chosen."""
+
+    def seconds(self, layout: Layout, recipe: Recipe) -> float:
+        """Return the middle of the step time (s)."""
+        ...
+
+    def time(self, layout: Layout, recipe: Recipe) -> StepTime:
+        """Return the step time with its range and reasons."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatedClock:
+    """The clock that estimates."""
+
+    shape: ModelShape
+    accelerator: Accelerator
+    workload: Workload
+    task: Task | None = None
+
+    def seconds(self, layout: Layout, recipe: Recipe) -> float:
+        """Return `step_seconds`."""
+        return step_seconds(
+            self.shape,
+            accelerator=self.accelerator,
+            layout=layout,
+            recipe=recipe,
+            workload=self.workload,
+            task=self.task,
+        )
+
+    def time(self, layout: Layout, recipe: Recipe) -> StepTime:
+        """Return `step_time`."""
+        return step_time(
+            self.shape,
+            accelerator=self.accelerator,
+            layout=layout,
+            recipe=recipe,
+            workload=self.workload,
+            task=self.task,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenClock:
+    """The clock of a user who knows the MFU: every layout takes the same."""
+
+    shape: ModelShape
+    accelerator: Accelerator
+    workload: Workload
+    mfu: float
+
+    def seconds(self, layout: Layout, recipe: Recipe) -> float:
+        """Return the same for every layout, so that the simplest that fits is chosen."""
+        return 1.0
+
+    def time(self, layout: Layout, recipe: Recipe) -> StepTime:
+        """Return `step_time_at_mfu`."""
+        return step_time_at_mfu(
+            self.shape,
+            mfu=self.mfu,
+            accelerator=self.accelerator,
+            layout=layout,
+            recipe=recipe,
+            workload=self.workload,
+        )
 
 
 def choose_layout(
-    shape: ModelShape,
-    *,
-    accelerator: Accelerator,
-    accelerators: int,
-    recipe: Recipe,
-    workload: Workload,
-    wanted: Wanted | None = None,
-    task: Task | None = None,
-    timer: Timer | None = None,
+    *, accelerators: int, recipe: Recipe, wanted: Wanted | None = None, clock: EstimatedClock | GivenClock
 ) -> Choice:
-    """Return the fastest layout on `accelerators` chips that fits.
-
-    `timer` replaces `step_time` (for a given MFU).
+    """Return the fastest layout on `accelerators` chips that fits; `clock` knows the model, the chip and the batch.
 
     Raises:
         InputError: what the user fixed cannot be cut that way.
         DoesNotFit: no candidate fits; says what the best one lacks.
     """
-    from ..memory.training import training_memory
-
+    shape, accelerator, workload = clock.shape, clock.accelerator, clock.workload
     wanted = wanted or Wanted()
     _check_wanted(shape, accelerators, wanted, workload)
-
-    def timed(layout: Layout, recipe: Recipe) -> StepTime:
-        return step_time(shape, accelerator=accelerator, layout=layout, recipe=recipe, workload=workload, task=task)
-
-    measure = timer or timed
-    found: list[tuple[float, tuple[int, ...], Layout, Recipe, StepTime]] = []
-    for layout, recompute in candidates(shape, accelerator, accelerators, workload, wanted):
-        with_recompute = replace(recipe, recompute=recompute)
-        time = measure(layout, with_recompute)
-        order = (layout.tp, layout.pp, layout.cp, int(layout.zero), layout.ep, layout.micro_batch)
-        found.append((time.step_time_s.mid, order, layout, with_recompute, time))
-    if not found:
+    ranked = _ranked(accelerators, recipe, wanted, clock)
+    if not ranked:
         raise InputError(_no_candidate(accelerators, workload, wanted))
-    found.sort(key=lambda item: item[:2])
+
+    sizer = _Sizer(clock, _smallest_batches(ranked))
     rejected: list[Rejected] = []
-    nearest: tuple[float, TrainingMemory] | None = None
-    for _, _, layout, with_recompute, time in found:
-        memory = training_memory(
-            shape, layout=layout, recipe=with_recompute, workload=workload, accelerator=accelerator
-        )
-        risk = memory.probability_of_running_out
-        if risk <= SAFE_PROBABILITY:
-            why = _why(len(found), layout, rejected, memory)
+    for layout, with_recompute in ranked:
+        memory = sizer.fitting(layout, with_recompute)
+        if memory:
             return Choice(
                 layout=layout,
                 recipe=with_recompute,
                 memory=memory,
-                time=time,
-                tried=len(found),
+                time=clock.time(layout, with_recompute),
+                tried=len(ranked),
                 rejected=tuple(rejected),
-                why=why,
+                why=_why(len(ranked), layout, with_recompute, sizer),
             )
-        rejected.append(Rejected(layout, with_recompute.recompute, memory.peak.mid))
-        if nearest is None or memory.peak.mid < nearest[0]:
-            nearest = (memory.peak.mid, memory)
-    assert nearest is not None  # one candidate at least was sized
-    needs, memory = nearest
+        rejected.append(Rejected(layout, with_recompute.recompute))
+    best = sizer.leanest
+    assert best is not None  # one candidate at least was sized
     raise DoesNotFit(
-        f"{shape.name} does not fit on {accelerators} x {accelerator.name}: the leanest of {len(found)} layouts needs "
-        f"{show_bytes(needs)} per accelerator ({memory.probability_of_running_out:.0%} chance of running out) and "
-        f"{show_bytes(memory.usable_bytes)} are usable."
+        f"{shape.name} does not fit on {accelerators:,} x {accelerator.name}: the leanest of {len(ranked)} layouts needs "
+        f"about {show_bytes(best.needed_bytes)} per accelerator (a {best.probability_of_running_out:.0%} chance of running "
+        f"out) and {show_bytes(best.usable_bytes)} are usable; take more of them, a shorter --seq, or one with more memory."
     )
+
+
+def _ranked(
+    accelerators: int, recipe: Recipe, wanted: Wanted, clock: EstimatedClock | GivenClock
+) -> list[tuple[Layout, Recipe]]:
+    """Return the candidates from the fastest on; among equals the simplest first."""
+    recipes = {recompute: replace(recipe, recompute=recompute) for recompute in Recompute}
+    ranked = []
+    for layout, recompute in candidates(clock.shape, clock.accelerator, accelerators, clock.workload, wanted):
+        simple = (_EFFORT[recompute], layout.tp, layout.pp, layout.cp, layout.zero, layout.ep, layout.micro_batch)
+        seconds = clock.seconds(layout, recipes[recompute])
+        ranked.append((seconds, simple, layout, recipes[recompute]))
+    ranked.sort(key=lambda item: item[:2])
+    return [(layout, with_recompute) for _, _, layout, with_recompute in ranked]
+
+
+def _smallest_batches(ranked: list[tuple[Layout, Recipe]]) -> dict[_Family, Layout]:
+    """Return for each layout, its micro-batch aside, the one with the smallest micro-batch."""
+    smallest: dict[_Family, Layout] = {}
+    for layout, recipe in ranked:
+        family = _family(layout, recipe)
+        if family not in smallest or layout.micro_batch < smallest[family].micro_batch:
+            smallest[family] = layout
+    return smallest
+
+
+_Family = tuple[int, int, int, int, int, Recompute]
+
+
+def _family(layout: Layout, recipe: Recipe) -> _Family:
+    return (layout.tp, layout.pp, layout.cp, layout.ep, int(layout.zero), recipe.recompute)
+
+
+class _Sizer:
+    """Sizes layouts, asking first whether the smallest micro-batch fits at all: most families end there."""
+
+    def __init__(self, clock: EstimatedClock | GivenClock, smallest: dict[_Family, Layout]) -> None:
+        self.clock, self.smallest = clock, smallest
+        self.hopeless: dict[_Family, bool] = {}
+        self.sized: dict[_Family, TrainingMemory] = {}  # at the smallest micro-batch
+        self.leanest: TrainingMemory | None = None
+
+    def fitting(self, layout: Layout, recipe: Recipe) -> TrainingMemory | None:
+        """Return the memory of a layout that fits, None where it does not."""
+        family = _family(layout, recipe)
+        least = self.smallest[family]
+        if family not in self.sized:
+            self.sized[family] = memory = self._memory(least, recipe)
+            if self.leanest is None or memory.needed_bytes < self.leanest.needed_bytes:
+                self.leanest = memory
+        memory = self.sized[family]
+        if memory.probability_of_running_out > SAFE_PROBABILITY:
+            return None
+        if layout.micro_batch > least.micro_batch:
+            memory = self._memory(layout, recipe)
+        return memory if memory.probability_of_running_out <= SAFE_PROBABILITY else None
+
+    def _memory(self, layout: Layout, recipe: Recipe) -> TrainingMemory:
+        from ..memory.training import training_memory
+
+        clock = self.clock
+        return training_memory(
+            clock.shape, layout=layout, recipe=recipe, workload=clock.workload, accelerator=clock.accelerator
+        )
 
 
 def candidates(
@@ -183,7 +286,7 @@ def _inner(layout: Layout, shape: ModelShape, workload: Workload, wanted: Wanted
             continue
         batches = per_replica // micro_batch
         interleave = wanted.interleave or _interleave(shape.layers, layout.pp, batches)
-        for recompute in _free(wanted.recompute, [Recompute.NONE, Recompute.FULL]):
+        for recompute in _free(wanted.recompute, [Recompute.NONE, Recompute.PRODUCTS, Recompute.FULL]):
             yield replace(layout, micro_batch=micro_batch, interleave=interleave), recompute
 
 
@@ -255,19 +358,23 @@ def _no_candidate(accelerators: int, workload: Workload, wanted: Wanted) -> str:
     )
 
 
-def _why(tried: int, layout: Layout, rejected: list[Rejected], memory: TrainingMemory) -> str:
-    kind = {
-        Zero.NONE: "one copy of the model",
-        Zero.OPTIMIZER: "optimizer state sharded (ZeRO-1)",
-        Zero.GRADIENTS: "optimizer state and gradients sharded (ZeRO-2)",
-        Zero.PARAMETERS: "everything sharded (ZeRO-3, FSDP)",
-    }[layout.zero]
+def _why(tried: int, layout: Layout, recipe: Recipe, sizer: _Sizer) -> str:
+    """Say what decided, by what the next simpler layout would have needed."""
     if tried == 1:
-        return f"as you asked; {kind}"
-    if not rejected:
-        return f"the fastest of {tried} layouts and the simplest of the equally fast; {kind}"
-    first = rejected[0]
-    return (
-        f"the fastest of {tried} layouts that fits; {kind}; the fastest of all needs "
-        f"{show_bytes(first.needs_bytes)} of {show_bytes(memory.usable_bytes)}"
-    )
+        return "as you asked"
+    chosen = f"the fastest of {tried} layouts that fits"
+    lesser = [
+        ("without recomputation", replace(recipe, recompute=Recompute.NONE), layout),
+        ("with only the optimizer state sharded", recipe, replace(layout, zero=Zero.OPTIMIZER)),
+        ("without tensor parallelism", recipe, replace(layout, tp=1, sequence_parallel=False)),
+        ("without a pipeline", recipe, replace(layout, pp=1, interleave=1)),
+    ]
+    for words, other_recipe, other in lesser:
+        memory = sizer.sized.get(_family(other, other_recipe))
+        changed = _family(other, other_recipe) != _family(layout, recipe)
+        if changed and memory and memory.probability_of_running_out > SAFE_PROBABILITY:
+            return (
+                f"{chosen}; {words} it needs about {show_bytes(memory.needed_bytes)} of "
+                f"{show_bytes(memory.usable_bytes)} ({memory.probability_of_running_out:.0%} chance of running out)"
+            )
+    return chosen

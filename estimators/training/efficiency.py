@@ -5,11 +5,12 @@ attention of causal models counted half and recomputation not counted. fp8 and f
 theirs may exceed 1. LoRA counts what LoRA needs: no weight gradient of the frozen base.
 
     ln MFU = b0 + chip + b_n ln(n/64) + b_N ln(N/1e10) + precision + task + mixture
-             - b_r ln(4/3) [full recomputation] - ln(1 + bubble) - ln(1 + (t0 + c t_tp) P / F_layer)
+             - b_r ln(1 + r) - ln(1 + bubble) - ln(1 + (t0 + c t_tp) P / F_layer)
 
 n accelerators, N active parameters, P the peak, F_layer the model FLOPs of one layer for one micro-batch on one
 accelerator: t0 is what launches and small kernels cost per layer, t_tp the time that tensor parallelism's all-reduces
-of the layer take at the rate of the link, so little work per layer is slow on a fast chip. `chip` adds a vendor, an
+of the layer take at the rate of the link, so little work per layer is slow on a fast chip. r is the share of model
+FLOPs that recomputation repeats. `chip` adds a vendor, an
 architecture and a chip offset, each shrunk to zero (a mixed model, Gelman and Hill 2007, chapter 12), so that an unseen
 chip gets the mean of its relatives. Coefficients: `data/efficiency/mfu.yaml`, written by `benchmarks/fits/mfu.py` from
 published measurements. `bubble` is the idle over the busy time of a pipeline (arXiv:2104.04473, section 2.2).
@@ -32,6 +33,10 @@ from ..quantity import Quantity
 from .layout import Precision, Recompute
 
 MFU_CONVENTION = "model FLOPs, causal attention counted half, over the dense bf16 peak"
+REPEATED = {  # share of the model FLOPs that runs twice; of attention's scores alone it is too little to see
+    Recompute.FULL: (1 / 3, "one more forward pass"),
+    Recompute.PRODUCTS: (1 / 6, "every second matrix product runs twice"),
+}
 _TYPICAL_TOKENS = 8192  # per micro-batch and accelerator, where the caller does not know the layer's work
 
 
@@ -150,8 +155,9 @@ def efficiency(
         logs.append(("task", b[task.value.replace("-", "_")], str(task)))
     if mixture:
         logs.append(("mixture of experts", b["mixture"], "routing and expert all-to-all"))
-    if recompute is Recompute.FULL:
-        logs.append(("recompute", -b["recompute"] * math.log(4 / 3), "one more forward pass"))
+    if recompute in REPEATED:
+        share, why = REPEATED[recompute]
+        logs.append(("recompute", -b["recompute"] * math.log1p(share), why))
     if bubble > 0:
         logs.append(("pipeline bubble", -math.log1p(bubble), f"idle/busy {bubble:.3f}"))
     ideal_s = layer_flops / peak

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import AnswerIsNo, DoesNotFit, InputError
 from ..quantity import Quantity
-from .choose import Choice, Timer, Wanted, choose_layout
+from .choose import Choice, EstimatedClock, GivenClock, Wanted, choose_layout
 from .efficiency import Task
-from .layout import Layout, Recipe, Workload
+from .layout import Precision, Recipe, Workload
 from .run import TrainingRun, training_run
-from .time import StepTime, step_time_at_mfu
 
 if TYPE_CHECKING:
     from ..facts.records import Accelerator
@@ -64,16 +63,9 @@ def answer(job: Job, accelerators: int) -> JobAnswer:
         sequence_tokens=job.sequence_tokens,
         global_batch=job.global_batch or default_batch(job.tokens, job.sequence_tokens, accelerators),
     )
-    choice = choose_layout(
-        job.shape,
-        accelerator=job.accelerator,
-        accelerators=accelerators,
-        recipe=job.recipe,
-        workload=workload,
-        wanted=job.wanted,
-        task=job.task,
-        timer=None if job.mfu is None else _at_mfu(job, job.mfu, workload),
-    )
+    parts = {"shape": job.shape, "accelerator": job.accelerator, "workload": workload}
+    clock = GivenClock(mfu=job.mfu, **parts) if job.mfu is not None else EstimatedClock(task=job.task, **parts)
+    choice = choose_layout(accelerators=accelerators, recipe=job.recipe, wanted=job.wanted, clock=clock)
     run = training_run(
         choice.time,
         tokens=job.tokens,
@@ -171,6 +163,20 @@ def default_sequence(shape: ModelShape) -> int:
     return min(shape.max_tokens or 4096, USUAL_SEQUENCE_TOKENS)
 
 
+def usual_precision(accelerator: Accelerator) -> Precision:
+    """Return the precision most train in on this chip: bf16, or fp16 where it has none."""
+    rates = accelerator.peak_flops_per_s
+    return Precision.BF16 if rates.get("bf16") or not rates.get("fp16") else Precision.FP16
+
+
+def causal_mfu(job: Job, mfu: float) -> float:
+    """Return an MFU that counts causal attention in full, counted half."""
+    from .flops import step_flops
+
+    model = step_flops(job.shape, sequence_tokens=job.sequence_tokens, sequences=1, adapter=job.recipe.adapter).model
+    return mfu * model.causal / model.full
+
+
 def checkpoint_bytes(job: Job) -> float:
     """Return the bytes of a checkpoint: trained weights and their optimizer state.
 
@@ -187,17 +193,6 @@ def checkpoint_bytes(job: Job) -> float:
 def _with_batch(found: JobAnswer) -> Job:
     """Return the job with the batch of the answer, so that neighbours differ in the count alone."""
     return replace(found.job, global_batch=found.workload.global_batch)
-
-
-def _at_mfu(job: Job, mfu: float, workload: Workload) -> Timer:
-    """Return the timer of layouts at a given MFU."""
-
-    def timed(layout: Layout, recipe: Recipe) -> StepTime:
-        return step_time_at_mfu(
-            job.shape, mfu=mfu, accelerator=job.accelerator, layout=layout, recipe=recipe, workload=workload
-        )
-
-    return timed
 
 
 def _too_slow(job: Job, deadline_s: float, last: JobAnswer | None) -> str:

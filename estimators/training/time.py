@@ -18,13 +18,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..models.operators import Group
+from ..models.parameters import ParameterCount, count_parameters
 from ..quantity import Given, Quantity, Step, exact, inverse
 from .efficiency import MFU_CONVENTION, Efficiency, Task, efficiency, reference_peak
 from .flops import StepFlops, step_flops
-from .layout import Layout, Recipe, Workload, Zero
+from .layout import Adapter, Layout, Recipe, Recompute, Workload, Zero
 
 if TYPE_CHECKING:
     from ..facts.efficiency import MfuFit
@@ -81,20 +84,8 @@ def step_time(
         InputError: the batch does not divide over the replicas, or the accelerator lacks the precision.
     """
     check_divides(layout, workload)
-    flops = _flops(shape, recipe, workload)
-    known = efficiency(
-        accelerator,
-        precision=recipe.precision,
-        active_params=active_params(shape),
-        accelerators=layout.accelerators,
-        task=task or task_of(recipe),
-        recompute=recipe.recompute,
-        mixture=shape.is_mixture,
-        tensor_s=tensor_time_s(shape, accelerator, layout, workload),
-        layer_flops=layer_flops(shape, flops, layout, workload),
-        bubble=bubble(layout, workload),
-        fit=fit,
-    )
+    flops = flops_of(shape, recipe, workload)
+    known = _efficiency(shape, flops, accelerator, layout, recipe, workload, task, fit)
     compute = inverse(known.mfu, "s", flops.model.causal / (layout.accelerators * known.peak_flops_per_s))
     network_s = network_floor_s(shape, accelerator, layout, recipe, workload)
     mid = max(compute.mid, network_s)
@@ -111,6 +102,47 @@ def step_time(
     return _result(flops, layout, workload, taken, known.peak_flops_per_s, known.peak_format, parts, known)
 
 
+def step_seconds(
+    shape: ModelShape,
+    *,
+    accelerator: Accelerator,
+    layout: Layout,
+    recipe: Recipe,
+    workload: Workload,
+    task: Task | None = None,
+) -> float:
+    """Return the middle of `step_time` (s) alone, for searches; the batch is taken to divide."""
+    flops = flops_of(shape, recipe, workload)
+    known = _efficiency(shape, flops, accelerator, layout, recipe, workload, task, None)
+    compute_s = flops.model.causal / (layout.accelerators * known.peak_flops_per_s * known.mfu.mid)
+    return max(compute_s, network_floor_s(shape, accelerator, layout, recipe, workload))
+
+
+def _efficiency(
+    shape: ModelShape,
+    flops: StepFlops,
+    accelerator: Accelerator,
+    layout: Layout,
+    recipe: Recipe,
+    workload: Workload,
+    task: Task | None,
+    fit: MfuFit | None,
+) -> Efficiency:
+    return efficiency(
+        accelerator,
+        precision=recipe.precision,
+        active_params=active_params(shape),
+        accelerators=layout.accelerators,
+        task=task or task_of(recipe),
+        recompute=recipe.recompute,
+        mixture=shape.is_mixture,
+        tensor_s=tensor_time_s(shape, accelerator, layout, workload),
+        layer_flops=layer_flops(shape, flops, layout, workload),
+        bubble=bubble(flops, layout, workload),
+        fit=fit,
+    )
+
+
 def step_time_at_mfu(
     shape: ModelShape, *, mfu: float, accelerator: Accelerator, layout: Layout, recipe: Recipe, workload: Workload
 ) -> StepTime:
@@ -120,7 +152,7 @@ def step_time_at_mfu(
         InputError: the MFU is 0, or so high that the hardware would run above its peak.
     """
     check_divides(layout, workload)
-    flops = _flops(shape, recipe, workload)
+    flops = flops_of(shape, recipe, workload)
     peak, peak_format = reference_peak(accelerator)
     own = max(accelerator.peak_flops_per_s.get(recipe.precision.value) or 0.0, peak)
     hfu = mfu * flops.hardware.causal / flops.model.causal * peak / own
@@ -145,9 +177,28 @@ def task_of(recipe: Recipe) -> Task:
 
 def active_params(shape: ModelShape) -> float:
     """Return the parameters that the matrix products of one token use: 2 FLOPs each forward, attention aside."""
-    from ..models.parameters import count_parameters
+    return float(_counted(shape).active_matmul)
 
-    return float(count_parameters(shape).active_matmul)
+
+@lru_cache(maxsize=8)
+def _counted(shape: ModelShape) -> ParameterCount:
+    return count_parameters(shape)
+
+
+def flops_of(shape: ModelShape, recipe: Recipe, workload: Workload) -> StepFlops:
+    """Return the FLOPs of one optimizer step."""
+    return _flops(shape, recipe.recompute, recipe.adapter, workload)
+
+
+@lru_cache(maxsize=32)
+def _flops(shape: ModelShape, recompute: Recompute, adapter: Adapter | None, workload: Workload) -> StepFlops:
+    return step_flops(
+        shape,
+        sequence_tokens=workload.sequence_tokens,
+        sequences=workload.global_batch,
+        recompute=recompute,
+        adapter=adapter,
+    )
 
 
 def micro_batches(layout: Layout, workload: Workload) -> int:
@@ -177,9 +228,17 @@ def check_divides(layout: Layout, workload: Workload) -> None:
         )
 
 
-def bubble(layout: Layout, workload: Workload) -> float:
-    """Return the idle over the busy time of the pipeline, (p - 1) / (m v) (arXiv:2104.04473, section 2.2)."""
-    return (layout.pp - 1) / (micro_batches(layout, workload) * layout.interleave)
+def bubble(flops: StepFlops, layout: Layout, workload: Workload) -> float:
+    """Return the idle over the busy time of a mean pipeline stage.
+
+    Filling and draining idle (p - 1) / (m v) (arXiv:2104.04473, section 2.2); all wait for the last stage, which has
+    the head on top of its layers: with a share x of the FLOPs in the head it is busy 1 + x (p - 1) times the mean.
+    """
+    if layout.pp == 1:
+        return 0.0
+    fill = (layout.pp - 1) / (micro_batches(layout, workload) * layout.interleave)
+    head = math.fsum(part.forward.causal for part in flops.groups if part.group is Group.HEAD) / flops.forward.causal
+    return (1 + fill) * (1 + head * (layout.pp - 1)) - 1
 
 
 def layer_flops(shape: ModelShape, flops: StepFlops, layout: Layout, workload: Workload) -> float:
@@ -214,12 +273,10 @@ def _weights_s(
     shape: ModelShape, accelerator: Accelerator, layout: Layout, recipe: Recipe, workload: Workload
 ) -> float:
     """Return the time of gathering parameters and reducing gradients."""
-    from ..models.parameters import count_parameters
-
     ranks = layout.dp * layout.cp
     if ranks == 1:
         return 0.0
-    local = count_parameters(shape).total / (layout.tp * layout.pp)
+    local = _counted(shape).total / (layout.tp * layout.pp)
     if shape.is_mixture and layout.ep > 1:
         local /= layout.ep  # nearly all parameters of a mixture are experts
     batches = micro_batches(layout, workload)
@@ -266,16 +323,6 @@ def _active_experts(shape: ModelShape) -> float:
     """Experts that one token visits, as a mean over all layers."""
     visits = sum(count * layer.mixture.active for stack in shape.stacks for count, layer in stack.runs if layer.mixture)
     return visits / max(shape.layers, 1)
-
-
-def _flops(shape: ModelShape, recipe: Recipe, workload: Workload) -> StepFlops:
-    return step_flops(
-        shape,
-        sequence_tokens=workload.sequence_tokens,
-        sequences=workload.global_batch,
-        recompute=recipe.recompute,
-        adapter=recipe.adapter,
-    )
 
 
 def _parts(
