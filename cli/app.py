@@ -70,7 +70,7 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb("models", "models:app", FACTS, "Model shapes and their parameter counts.", "flopwise models list"),
-    # Verb("validate", "validate:app", MEASURE, "Replay measured runs: the errors of this version.", ""),
+    Verb("validate", "validate:app", MEASURE, "The errors of this version.", "flopwise validate params"),
 )
 
 

@@ -1,0 +1,44 @@
+"""`flopwise validate`: replay published and measured values through this very version and print its errors.
+
+To add one, add a function with `@app.command("name")`; its engine is `benchmarks/validation/NAME.py`, imported inside.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..options import ForceOption, FormatOption, OutputOption
+
+app = typer.Typer(no_args_is_help=True)
+
+CasesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cases", metavar="FILE", help="Replay the rows of your own CSV file, with the columns of ours, instead."
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Show every row in the table; JSON and CSV always have all.")]
+
+
+@app.command("params")
+def validate_params(
+    cases: CasesOption = None,
+    all: AllOption = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Parameter counts of published models: to the unit where the count is exact, else within 0.5 % or explained."""
+    from ...benchmarks.validation.params import replay_cases, replay_presets, summary
+    from ..report.output import choose, deliver
+    from ..report.validate_params import params_document
+
+    chosen = choose(format, output, force)
+    rows = replay_cases(cases) if cases else replay_presets()
+    document = params_document(
+        rows, summary(rows), {"cases": str(cases) if cases else None}, show_all=all or chosen != "table"
+    )
+    deliver(document, format=format, output=output, force=force)
