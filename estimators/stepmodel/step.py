@@ -15,6 +15,7 @@ The formula uses arithmetic only, so that the fit runs the same lines over array
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -29,6 +30,7 @@ from .work import Cutting, Work, layer_work
 
 WORK = tuple(f.name for f in fields(Work))
 _P = 4  # power of the smooth maximum of compute and gathers: they hinder each other near balance
+_HOST_BYTES_PER_S = 20e9  # an optimizer in host memory: its update and both ways over PCIe; a guess
 _Q = 4  # of device and host: the queue between them hides all but the last launches
 # Passes of the optimizer in bytes per parameter it owns: Adam reads and writes fp32 master, two moments, reads the
 # gradient (also for the norm), writes the 16-bit copy.
@@ -79,21 +81,9 @@ class Job:
 
 
 @dataclass(slots=True)
-class Parts:
-    """What one step needs. `body` is the work of the layers of the fullest stage, `ends` of embedding, head and loss."""
+class States:
+    """Seconds that sharded states cost one rank, at the fitted surfaces; `_n` is time across the network."""
 
-    body: Work = field(default_factory=Work)
-    ends: Work = field(default_factory=Work)
-    again_matrix: float = 0.0  # share of the forward pass run again in backward, by kind
-    again_attention: float = 0.0
-    again_traffic: float = 0.0
-    again_tensor: float = 0.0
-    micro_batches: float = 1.0
-    fill: float = 0.0  # (pp - 1) / v
-    stages: float = 1.0
-    boundary: float = 0.0  # seconds of one transfer between stages inside a domain
-    boundary_n: float = 0.0  # across the network
-    boundaries: float = 0.0  # transfers per micro-batch and rank
     gather: float = 0.0  # ZeRO-3: all parameters of the rank, once
     gather_n: float = 0.0
     scatter: float = 0.0  # ZeRO-3: all gradients, once
@@ -105,6 +95,24 @@ class Parts:
     optimizer: float = 0.0
     offload: float = 0.0
     log_nodes: float = 0.0
+
+
+@dataclass(slots=True)
+class Parts:
+    """What one step needs. `body` is the work of the layers of the fullest stage, `ends` of embedding, head and loss."""
+
+    body: Work = field(default_factory=Work)
+    ends: Work = field(default_factory=Work)
+    states: States = field(default_factory=States)
+    again_matrix: float = 0.0  # share of the forward pass run again in backward, by kind
+    again_attention: float = 0.0
+    again_traffic: float = 0.0
+    again_tensor: float = 0.0
+    micro_batches: float = 1.0
+    fill: float = 0.0  # (pp - 1) / v
+    boundary: float = 0.0  # seconds of one transfer between stages inside a domain
+    boundary_n: float = 0.0  # across the network
+    boundaries: float = 0.0  # transfers per micro-batch and rank
     log_tp: float = 0.0
 
 
@@ -141,21 +149,26 @@ class Factors:
 
 
 def combine(p: Any, f: Any) -> Any:
-    """Return the seconds of the step and its parts (step, stage, bubble, reduce, optimizer, fixed, straggle)."""
-    body_f, body_b = _stage(p.body, p, f)
-    ends_f, ends_b = _stage(p.ends, p, f)
-    gather = f.gather * (p.gather + f.network * p.gather_n)
-    scatter = f.gather * (p.scatter + f.network * p.scatter_n)
+    """Return the seconds of the step and its parts (step, stages, bubble, reduction, optimizer, waiting)."""
+    body_f, body_b = stage_seconds(p.body, p, f)
+    ends_f, ends_b = stage_seconds(p.ends, p, f)
+    return schedule(body_f, body_b, ends_f, ends_b, p, p.states, f)
+
+
+def schedule(body_f: Any, body_b: Any, ends_f: Any, ends_b: Any, p: Any, s: Any, f: Any) -> Any:
+    """Return what `combine` does from the seconds of one micro-batch's layers and ends, forward and backward."""
+    gather = f.gather * (s.gather + f.network * s.gather_n)
+    scatter = f.gather * (s.scatter + f.network * s.scatter_n)
     forward = _larger(body_f + ends_f, gather) + f.contention * gather
     backward = _larger(body_b + ends_b, gather + scatter) + f.contention * (gather + scatter)
     transfer = f.boundary * p.boundaries * (p.boundary + f.network * p.boundary_n)
     stage = forward + backward + transfer
     # The fill is paid by plain stages; the heaviest one paces the steady state.
     bubble = f.fill * p.fill * (body_f + body_b + transfer)
-    reduce = f.reduce * (p.reduce + p.renew + f.network * (p.reduce_n + p.renew_n))
-    optimizer = f.optimizer * p.optimizer + p.offload
+    reduce = f.reduce * (s.reduce + s.renew + f.network * (s.reduce_n + s.renew_n))
+    optimizer = f.optimizer * s.optimizer + s.offload
     busy = p.micro_batches * stage + bubble + reduce + optimizer + f.fixed_s
-    straggle = busy * f.straggle * p.log_nodes
+    straggle = busy * f.straggle * s.log_nodes
     return busy + straggle, p.micro_batches * stage, bubble, reduce, optimizer, straggle
 
 
@@ -163,7 +176,11 @@ def _larger(a: Any, b: Any) -> Any:
     return (a**_P + b**_P) ** (1 / _P)
 
 
-def _stage(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
+def stage_seconds(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
+    """Return the seconds of one micro-batch's work, forward and backward with what is run again.
+
+    Homogeneous in the work: half the layers take half the time.
+    """
     products_f = f.matrix * w.matrix_f + f.low * w.low_f + f.experts * w.experts_f + f.convert * w.convert_f
     products_b = f.matrix * w.matrix_b + f.low * w.low_b + f.experts * w.experts_b + f.convert * w.convert_b
     attention_f, attention_b = f.attention * w.attention_f, f.attention * f.attention_b * w.attention_b
@@ -202,13 +219,41 @@ _AGAIN = {
 
 def job_parts(job: Job) -> Parts:
     """Return the parts of one step of `job`."""
-    operators = expand(job.shape, sequence_tokens=job.sequence_tokens, sequences=job.micro_batch)
-    return parts_from(job, operators)
+    return parts_from(job, expand(job.shape, sequence_tokens=job.sequence_tokens, sequences=job.micro_batch))
 
 
 def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:
     """Return the parts, given the operators of one micro-batch."""
+    body, ends = work_of(job, operators)
+    share = stage_share(job.shape.layers, job.pp)
+    for name in WORK:
+        setattr(body, name, getattr(body, name) * share)
+    parts = Parts(body=body, ends=ends, states=states_of(job, state_counts(operators)))
+    set_again(parts, job)
+    parts.micro_batches = float(job.micro_batches)
+    parts.fill = (job.pp - 1) / job.interleave
+    parts.log_tp = math.log2(job.tp)
+    set_pipeline(parts, job)
+    return parts
+
+
+def stage_share(layers: int, pp: int) -> float:
+    """Return the share of all layers that the fullest of `pp` stages holds."""
+    return -(-layers // pp) / layers
+
+
+def set_again(parts: Parts, job: Job) -> None:
+    """Fill in what backward runs again; with a fused kernel, selective recomputation has only elementwise work left."""
+    again = _AGAIN[job.recompute]
+    if job.recompute is Recompute.SELECTIVE and job.flash:
+        again = (0.0, 0.0, 0.5, 0.0)
+    parts.again_matrix, parts.again_attention, parts.again_traffic, parts.again_tensor = again
+
+
+def work_of(job: Job, operators: tuple[Operator, ...]) -> tuple[Work, Work]:
+    """Return the work of all layers and of the ends for one micro-batch on one tensor, context and expert rank."""
     chip = job.chip
+    active = max((x.mixture.active for stack in job.shape.stacks for _, x in stack.runs if x.mixture), default=1)
     cut = Cutting(
         tp=job.tp,
         cp=job.cp,
@@ -217,29 +262,23 @@ def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:
         low=job.low if job.low in chip.matrices else "",
         flash=job.flash,
         frozen=job.trained_share < 1,
-        active=max(
-            (layer.mixture.active for stack in job.shape.stacks for _, layer in stack.runs if layer.mixture), default=1
-        ),
+        active=active,
     )
     inside = [op for op in operators if op.run >= 0]
-    outside = [op for op in operators if op.run < 0]
-    body, ends = layer_work(chip, inside, cut), layer_work(chip, outside, cut)
-    layers = job.shape.layers
-    share = -(-layers // job.pp) / layers
-    for name in WORK:
-        setattr(body, name, getattr(body, name) * share)
+    body = layer_work(chip, inside, cut)
+    ends = layer_work(chip, [op for op in operators if op.run < 0], cut)
     if job.adapter_rank:
         # Two thin products beside each adapted matrix, forward, for the input's gradient and for both factors.
-        work_rows = job.sequence_tokens * job.micro_batch / job.cp
-        products = sum(op.repeats * op.matrices for op in inside if op.kind is OperatorKind.MATMUL) * share
-        traffic = products * 4.0 * 2.0 * work_rows * job.shape.hidden / chip.memory_bytes_per_s / job.tp
+        rows = job.sequence_tokens * job.micro_batch / job.cp
+        products = sum(op.repeats * op.matrices for op in inside if op.kind is OperatorKind.MATMUL)
+        traffic = products * 4.0 * 2.0 * rows * job.shape.hidden / chip.memory_bytes_per_s / job.tp
         body.traffic_f += 0.5 * traffic
         body.traffic_b += 1.0 * traffic
         body.kernels_f += 4.0 * products
         body.kernels_b += 8.0 * products
     if job.frozen_bytes < 2 and job.trained_share < 1:
         # Quantised frozen weights are expanded to 16 bits before every product, forward and backward.
-        weights = sum(op.weight_params * op.repeats for op in inside) * share / job.tp
+        weights = sum(op.weight_params * op.repeats for op in inside) / job.tp
         expand_s = weights * job.expand_bytes / chip.memory_bytes_per_s
         body.convert_f += expand_s
         body.convert_b += expand_s
@@ -247,83 +286,72 @@ def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:
         # Without reordering, the causal mask leaves the last rank of the ring nearly full blocks: it paces the others.
         body.attention_f *= 2.0 - 1.0 / job.cp
         body.attention_b *= 2.0 - 1.0 / job.cp
-    parts = Parts(body=body, ends=ends)
-    again = _AGAIN[job.recompute]
-    if job.recompute is Recompute.SELECTIVE and job.flash:
-        again = (0.0, 0.0, 0.5, 0.0)
-    parts.again_matrix, parts.again_attention, parts.again_traffic, parts.again_tensor = again
-    parts.micro_batches = float(job.micro_batches)
-    parts.stages = float(job.pp)
-    parts.fill = (job.pp - 1) / job.interleave
-    _pipeline(parts, job)
-    _states(parts, job, inside, outside)
-    import math
-
-    domains = job.accelerators / max(1, min(chip.domain, job.accelerators))
-    parts.log_nodes = math.log2(max(1.0, job.accelerators / chip.per_node)) if domains > 1 else 0.0
-    parts.log_tp = math.log2(job.tp)
-    return parts
+    return body, ends
 
 
-def _pipeline(parts: Parts, job: Job) -> None:
+def set_pipeline(parts: Parts, job: Job) -> None:
+    """Fill in the transfers between stages: activations of a micro-batch, to the next group of ranks."""
     if job.pp == 1:
         return
     chip = job.chip
     message = 2.0 * job.micro_batch * job.sequence_tokens / job.cp * job.shape.hidden
     message /= job.tp if job.sequence_parallel else 1.0
-    stride = job.tp * job.cp * job.dp
-    if stride >= chip.domain:
+    if job.tp * job.cp * job.dp >= chip.domain:
         parts.boundary_n = chip.network_latency_s + message / chip.network_bytes_per_s
     else:
         parts.boundary = 5e-6 + message / (0.8 * chip.link_bytes_per_s)
     parts.boundaries = 2.0 * job.interleave
 
 
-def _states(parts: Parts, job: Job, inside: list[Operator], outside: list[Operator]) -> None:
-    """Fill in gathers, reductions and the optimizer, by what each rank owns."""
-    chip, pp = job.chip, job.pp
-    experts = sum(op.weight_params * op.repeats for op in inside if op.cut is Cut.EXPERT) / (job.tp * job.ep * pp)
-    layers = sum(op.weight_params * op.repeats for op in inside if op.cut is not Cut.EXPERT) / (job.tp * pp)
-    tables = sum(op.weight_params * op.repeats for op in outside) / job.tp
+def state_counts(operators: tuple[Operator, ...]) -> tuple[float, float, float]:
+    """Return the weights of routed experts, of the other parts of layers, and of embedding and head."""
+    experts = sum(op.weight_params * op.repeats for op in operators if op.run >= 0 and op.cut is Cut.EXPERT)
+    layers = sum(op.weight_params * op.repeats for op in operators if op.run >= 0 and op.cut is not Cut.EXPERT)
+    tables = sum(op.weight_params * op.repeats for op in operators if op.run < 0)
+    return float(experts), float(layers), float(tables)
+
+
+def states_of(job: Job, counts: tuple[float, float, float]) -> States:
+    """Return gathers, reductions and the optimizer's traffic, by what each rank owns."""
+    chip, pp, tp, ep = job.chip, job.pp, job.tp, job.ep
+    experts, layers, tables = counts[0] / (tp * ep * pp), counts[1] / (tp * pp), counts[2] / tp
     dense = layers + tables / (1 if pp == 1 else 2)
     group = job.dp * job.cp
-    expert_group = max(1, group // job.ep)
+    expert_group = max(1, group // ep)
     shards = min(group, job.zero_ranks or group)
     trained = job.trained_share
+    s = States()
     if job.zero is Zero.PARAMETERS:
         size = job.frozen_bytes if trained < 1 else 2.0
-        for count, ranks, stride in ((dense, shards, job.tp), (experts, min(shards, expert_group), job.tp * job.ep)):
-            inside_s, across = collective_seconds(chip, Collective.ALL_GATHER, count * size, ranks, stride)
-            parts.gather += inside_s
-            parts.gather_n += across
-            inside_s, across = collective_seconds(
-                chip, Collective.REDUCE_SCATTER, count * job.gradient_bytes * trained, ranks, stride
-            )
-            parts.scatter += inside_s
-            parts.scatter_n += across
+        for count, ranks, stride in ((dense, shards, tp), (experts, min(shards, expert_group), tp * ep)):
+            inside, across = collective_seconds(chip, Collective.ALL_GATHER, count * size, ranks, stride)
+            s.gather += inside
+            s.gather_n += across
+            gradients = count * job.gradient_bytes * trained
+            inside, across = collective_seconds(chip, Collective.REDUCE_SCATTER, gradients, ranks, stride)
+            s.scatter += inside
+            s.scatter_n += across
         if shards < group:
-            inside_s, across = collective_seconds(
-                chip,
-                Collective.ALL_REDUCE,
-                dense * trained * job.gradient_bytes / shards,
-                group // shards,
-                job.tp * shards,
+            gradients = dense * trained * job.gradient_bytes / shards
+            s.reduce, s.reduce_n = collective_seconds(
+                chip, Collective.ALL_REDUCE, gradients, group // shards, tp * shards
             )
-            parts.reduce += inside_s
-            parts.reduce_n += across
     else:
-        for count, ranks, stride in ((dense, group, job.tp), (experts, expert_group, job.tp * job.ep)):
+        for count, ranks, stride in ((dense, group, tp), (experts, expert_group, tp * ep)):
             message = count * trained * job.gradient_bytes
             if job.zero is Zero.NONE:
-                inside_s, across = collective_seconds(chip, Collective.ALL_REDUCE, message, ranks, stride)
+                inside, across = collective_seconds(chip, Collective.ALL_REDUCE, message, ranks, stride)
             else:
-                inside_s, across = collective_seconds(chip, Collective.REDUCE_SCATTER, message, ranks, stride)
+                inside, across = collective_seconds(chip, Collective.REDUCE_SCATTER, message, ranks, stride)
                 renew, renew_n = collective_seconds(chip, Collective.ALL_GATHER, count * trained * 2.0, ranks, stride)
-                parts.renew += renew
-                parts.renew_n += renew_n
-            parts.reduce += inside_s
-            parts.reduce_n += across
+                s.renew += renew
+                s.renew_n += renew_n
+            s.reduce += inside
+            s.reduce_n += across
     owned = trained * (dense / (shards if job.zero else 1) + experts / (min(shards, expert_group) if job.zero else 1))
-    parts.optimizer = owned * _OPTIMIZER_BYTES[job.optimizer] / chip.memory_bytes_per_s
+    s.optimizer = owned * _OPTIMIZER_BYTES[job.optimizer] / chip.memory_bytes_per_s
     if job.offload:
-        parts.offload = owned * _OPTIMIZER_BYTES[job.optimizer] / 20e9
+        s.offload = owned * _OPTIMIZER_BYTES[job.optimizer] / _HOST_BYTES_PER_S
+    if job.accelerators > chip.domain:
+        s.log_nodes = math.log2(max(1.0, job.accelerators / chip.per_node))
+    return s
