@@ -26,6 +26,8 @@ COMMANDS = (
     "--version",
 )
 BAR = 2.0
+# An installed package comes with its byte code; without this variable a checkout writes its own in the first run.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def main() -> None:
     argvs += [[sys.executable, "-m", "flopwise", *shlex.split(command)] for command in commands]
     print(f"{sys.executable}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, {arguments.rounds} rounds\n")
     for argv in argvs:  # once for the byte code and the caches
-        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, env=ENVIRONMENT)
         if done.returncode:
             sys.exit(f"{shlex.join(argv)} left with {done.returncode}: {done.stderr.strip()[-300:]}")
     wall: list[list[float]] = [[] for _ in argvs]
@@ -62,7 +64,7 @@ def main() -> None:
 
 def _timed(argv: list[str]) -> tuple[float, float]:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, env=ENVIRONMENT)
     end, after = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     return end - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
