@@ -236,3 +236,14 @@ def test_markdown_escapes_what_would_break_its_tables():
     lines = render(document, "md", width=80, color=False, explain=False).splitlines()
     assert r"| A\|B |" in lines
     assert r"| **x\|y z** |" in lines
+
+
+def test_wide_characters_take_two_columns():
+    table = Table("t", (Column("a", "名"), Column("b", "B")), (("数据", 1), ("abc", 22)))
+    lines = render(Document("x", "", {}, {}, (table,)), "table", width=80, color=False, explain=False).splitlines()
+    assert lines == ["名     B", "────────", "数据   1", "abc   22"]
+
+
+def test_a_table_with_columns_dropped_says_which():
+    text = render(ANSWER, "table", width=80, color=False, explain=False)
+    assert "Not shown at this width: Why it is what it is (--format csv has all)." in text
