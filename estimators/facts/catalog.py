@@ -199,8 +199,8 @@ class Catalog:
                 if owner is file:
                     reader(file, name, entry)
         touched = [name for owner, name in self._changed if owner is file]
+        self._check_names(file, touched)
         records = [self._accelerator(name) for name in touched]
-        self._check_aliases(file, touched)
         for record in records:
             refuse_sparse(file, record, self._peers(record))
         for name, offers in self._offers.items():
@@ -215,21 +215,21 @@ class Catalog:
             if card.get("architecture") == record.architecture and name != record.id
         ]
 
-    def _check_aliases(self, file: FactFile, touched: Sequence[str]) -> None:
-        owners: dict[str, str] = {}
-        for name in self._cards:
+    def _check_names(self, file: FactFile, touched: Sequence[str]) -> None:
+        for name in touched:
             if fold(name) != name:
-                path: tuple[Key, ...] = ("accelerators", name)
-                raise self._cards[name][0].error(
-                    f"{spell(path)} must be in lower case with hyphens: {fold(name)}", *path
-                )
-            owners[name] = name
-        for name, (_, card) in self._cards.items():
-            aliases = card.get("aliases")
+                said = f"{spell(('accelerators', name))} must be in lower case with hyphens: {fold(name)}"
+                raise file.error(said, "accelerators", name)
+        owners = {name: name for name in self._cards}
+        for name in (*(name for name in self._cards if name not in touched), *touched):
+            aliases = self._cards[name][1].get("aliases")
             for alias in aliases if isinstance(aliases, list) else ():
                 owner = owners.setdefault(fold(str(alias)), name)
-                if owner != name and (name in touched or owner in touched):
-                    path = ("accelerators", name if name in touched else owner, "aliases")
+                if owner in touched and owner == fold(str(alias)) and owner != name:
+                    said = f"{spell(('accelerators', owner))} is a short form of {name}; write that"
+                    raise file.error(said, "accelerators", owner)
+                if owner != name and name in touched:
+                    path = ("accelerators", name, "aliases")
                     raise file.error(f"{spell(path)}: '{alias}' already means {owner}; choose another", *path)
 
 

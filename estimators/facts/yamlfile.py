@@ -150,7 +150,7 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, line: int | None) -> str:
         return "is not YAML: the line starts with a tab; indent with spaces"
     if "mapping values are not allowed" in problem:
         return f"is not YAML: {problem}; put a text with ': ' in quotes, or mend the indentation"
-    if "expected a single document" in problem or "expected '<document start>'" in problem:
+    if "another document" in problem or "expected '<document start>'" in problem:
         return "is not YAML: one document is wanted; remove what follows"
     return f"is not YAML: {problem}"
 
