@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...estimators.errors import FlopwiseError
-from ...estimators.facts.efficiency import MfuFit, fold_of, load_mfu_folds
+from ...estimators.facts.efficiency import fold_of
+from ...estimators.facts.software import SoftwareFit, load_software_folds
 from ...estimators.training.efficiency import Task, reference_peak
 from ...estimators.training.layout import Layout, Optimizer, Precision, Recipe, Workload
 from ...estimators.training.time import step_time
@@ -48,11 +49,11 @@ class Unsupported(Exception):
 
 def validate_training(rows: Iterable[MeasuredRow], catalog: Catalog) -> tuple[ScoredRow, ...]:
     """Return every row that has a measured speed, predicted and scored, in order."""
-    folds = load_mfu_folds()
+    folds = load_software_folds()
     return tuple(score_row(row, catalog, folds) for row in rows if measured_speed(row) is not None)
 
 
-def score_row(row: MeasuredRow, catalog: Catalog, folds: tuple[MfuFit, ...]) -> ScoredRow:
+def score_row(row: MeasuredRow, catalog: Catalog, folds: tuple[SoftwareFit, ...]) -> ScoredRow:
     """Return one row predicted and scored."""
     try:
         case = case_of(row, catalog)

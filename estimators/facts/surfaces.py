@@ -112,6 +112,6 @@ def _records(name: str, key: str, kind: type[Any]) -> list[Any]:
     data = read(_FOLDER / name, name=f"data/efficiency/{name}").data
     wanted = {field.name for field in fields(kind)}
     try:
-        return [kind(**{k: v for k, v in record.items() if k in wanted}) for record in data[key]]  # type: ignore[index,call-overload]
+        return [kind(**{k: v for k, v in record.items() if k in wanted}) for record in data[key]]  # type: ignore[index]
     except (KeyError, TypeError) as error:
         raise FactsError(f"is not a file of benchmarks/fits: {error}", file=f"data/efficiency/{name}") from None

@@ -30,18 +30,20 @@ _CAUSES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("experts' products", "grouped products of routed experts", ("experts",)),
 )
 
+_LEAST = 1e-3  # smaller causes go with the next one
+
 
 def breakdown(parts: Parts, factors: Factors) -> tuple[tuple[str, float, str], ...]:
     """Return (name, seconds, why), largest causes as they stand, ending with the matrix products; zeros are left out."""
-    left = float(combine(parts, factors)[0])
+    whole = left = float(combine(parts, factors)[0])
     found = []
     again = (parts.again_matrix, parts.again_attention, parts.again_traffic, parts.again_tensor)
     for name, why, zeroed in _CAUSES:
         factors = replace(factors, **dict.fromkeys(zeroed, 0.0))
         seconds = float(combine(parts, factors)[0])
-        if left - seconds > 1e-9 * left:
+        if left - seconds > _LEAST * whole:
             found.append((name, left - seconds, why))
-        left = seconds
+            left = seconds
     if any(again):
         once = replace(parts, again_matrix=0.0, again_attention=0.0, again_traffic=0.0, again_tensor=0.0)
         seconds = float(combine(once, factors)[0])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Gradients travel in 16 bits where the stack keeps them so; Megatron-Core and FSDP reduce in fp32.
 _HALF_GRADIENTS = ("megatron-old", "hf", "internevo", "jax-gpu", "jax-tpu", "neuron", "torchtune")
 _INT4_GROUP_BITS = 4.25  # GPTQ, whose PyTorch kernels expand weights operator by operator
-_EXPAND_BYTES = {True: 30.0, False: 5.0}
+_EXPAND_BYTES_FUSED, _EXPAND_BYTES_UNFUSED = 5.0, 30.0  # traffic of expanding one quantised weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def operators_of(shape: ModelShape, sequence_tokens: int, sequences: float) -> t
 def low_format(recipe: Recipe, chip: Chip) -> str:
     """Return the format of the layers' products, "" for 16 bit (also where the chip has no such products)."""
     if recipe.precision is Precision.FP4:
-        wanted = ("fp4", "fp8-block", "fp8")
+        wanted: tuple[str, ...] = ("fp4", "fp8-block", "fp8")
     elif recipe.precision is Precision.FP8:
         wanted = ("fp8-block", "fp8") if recipe.scaling is Scaling.BLOCK else ("fp8", "fp8-block")
     else:
@@ -97,6 +97,7 @@ def job_of(
     chip = chip_of(accelerator)
     stack = stack_of(recipe, accelerator, chip)
     adapter = recipe.adapter
+    bits = adapter.base_bits if adapter else 16.0
     half = stack.software in _HALF_GRADIENTS or not recipe.fp32_gradients or not recipe.fp32_weights
     job = Job(
         shape=shape,
@@ -121,13 +122,28 @@ def job_of(
         trained_share=(
             _adapted_share(shape, adapter.rank, adapter.targets, adapter.trains_embeddings) if adapter else 1.0
         ),
-        frozen_bytes=adapter.base_bits / 8 if adapter else 2.0,
-        expand_bytes=_EXPAND_BYTES[bool(adapter) and abs(adapter.base_bits - _INT4_GROUP_BITS) < 0.01],
+        frozen_bytes=bits / 8,
+        expand_bytes=_EXPAND_BYTES_UNFUSED if bits == _INT4_GROUP_BITS else _EXPAND_BYTES_FUSED,
         adapter_rank=adapter.rank if adapter else 0,
         offload=Offload.OPTIMIZER in recipe.offload,
         ring_unbalanced=stack.software.startswith("fsdp"),
     )
     return job, stack
+
+
+def estimate_seconds(
+    shape: ModelShape,
+    *,
+    accelerator: Accelerator,
+    layout: Layout,
+    recipe: Recipe,
+    workload: Workload,
+    values: Mapping[str, float],
+) -> float:
+    """Return the seconds of one step under fitted factors `values`."""
+    job, stack = job_of(shape, accelerator=accelerator, layout=layout, recipe=recipe, workload=workload)
+    parts = parts_from(job, operators_of(shape, job.sequence_tokens, job.micro_batch))
+    return float(combine(parts, factors_of(stack, values))[0])
 
 
 def estimate_step(

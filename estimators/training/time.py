@@ -1,17 +1,8 @@
-"""The time of one optimizer step: model FLOPs over what the accelerators really do, and never less than the network.
+"""The time of one optimizer step, with its range, its reasons and what it says about MFU.
 
-    T = max( F / (n P u),  bytes on the network of one accelerator / its network rate )
-
-F model FLOPs of the step, n accelerators, P the reference peak and u the MFU, both from `efficiency.py`. The second
-term is a lower bound with perfect overlap: it says when a layout cannot be fed, and is silent otherwise. `step_time`
-is the seam behind which an operator-level model can stand: callers only see `StepTime`.
-
-Bytes per step (2 per number), P_local being the parameters of one tensor and pipeline rank: without ZeRO-3 gradients
-are reduced and parameters gathered once, 2 x 2 P_local; with ZeRO-3 every micro-batch gathers parameters twice and
-reduces gradients once, 3 x 2 P_local (arXiv:1910.02054, section 7.2); adapters reduce next to nothing. Inside a link
-domain they pass every accelerator's link; between domains they enter each domain once, through the network ports of
-the ranks that share them. Domains of a pod's size hold a whole copy each, so that only gradients cross. Experts add
-their tokens, 8 b s h per domain reached (dispatch and combine, forward and backward).
+`step_time` is the seam behind which the operator-level model of `estimators/stepmodel` stands: callers only see
+`StepTime`. `step_time_at_mfu` is for users who know their MFU. The quantities of a job that the efficiency formula of
+`efficiency.py` reads (layer FLOPs, pipeline bubble, tensor-parallel time) are here too.
 """
 
 from __future__ import annotations
@@ -25,16 +16,16 @@ from ..errors import InputError
 from ..models.operators import Group
 from ..models.parameters import ParameterCount, count_parameters
 from ..quantity import Given, Quantity, Step, exact, inverse
-from .efficiency import MFU_CONVENTION, Efficiency, Task, efficiency, reference_peak
+from .efficiency import MFU_CONVENTION, Task, reference_peak
 from .flops import StepFlops, step_flops
-from .layout import Adapter, Layout, Recipe, Recompute, Workload, Zero
+from .layout import Adapter, Layout, Recipe, Recompute, Workload
 
 if TYPE_CHECKING:
-    from ..facts.efficiency import MfuFit
     from ..facts.records import Accelerator
+    from ..facts.software import SoftwareFit, TimeBand
     from ..models.shape import ModelShape
+    from ..stepmodel.estimate import StepEstimate
 
-POD = 64  # domains of this size and more hold a copy of the model each
 _BYTES = 2  # of a number on the network: weights, gradients and activations travel in 16 bits
 
 
@@ -73,33 +64,32 @@ def step_time(
     recipe: Recipe,
     workload: Workload,
     task: Task | None = None,
-    fit: MfuFit | None = None,
+    fit: SoftwareFit | None = None,
 ) -> StepTime:
     """Return the time of one step (s, 80 % band) from the configuration alone.
 
     `task` defaults to pre-training, or to LoRA or QLoRA where the recipe has an adapter. `fit` replaces the shipped
-    efficiency coefficients (validation passes those of a fold).
+    software factors (validation passes those of a fold).
 
     Raises:
         InputError: the batch does not divide over the replicas, or the accelerator lacks the precision.
     """
+    from ..facts.software import load_software
+    from ..stepmodel.estimate import estimate_step
+
     check_divides(layout, workload)
-    flops = flops_of(shape, recipe, workload)
-    known = _efficiency(shape, flops, accelerator, layout, recipe, workload, task, fit)
-    compute = inverse(known.mfu, "s", flops.model.causal / (layout.accelerators * known.peak_flops_per_s))
-    network_s = network_floor_s(shape, accelerator, layout, recipe, workload)
-    mid = max(compute.mid, network_s)
-    taken = Quantity(
-        max(compute.low, network_s),
-        mid,
-        mid * compute.high / compute.mid,
-        "s",
-        compute.band,
-        compute.basis,
+    check_precision(accelerator, recipe)
+    fit = fit or load_software()
+    found = estimate_step(
+        shape, accelerator=accelerator, layout=layout, recipe=recipe, workload=workload, values=fit.values
     )
-    own_peak = max(accelerator.peak_flops_per_s.get(recipe.precision.value) or 0.0, known.peak_flops_per_s)
-    parts = _parts(known, flops, layout, own_peak, taken.mid, network_s)
-    return _result(flops, layout, workload, taken, known.peak_flops_per_s, known.peak_format, parts, known)
+    band = band_of(fit, recipe, task or task_of(recipe), is_measured=found.chip.is_measured)
+    basis = f"{band.basis}; {band.rows:,} runs"
+    mid = found.seconds
+    time = Quantity(mid * band.low, mid, mid * band.high, "s", "80 %", basis)
+    parts = tuple(TimePart(*part) for part in found.parts)
+    peak, peak_format = reference_peak(accelerator)
+    return _result(flops_of(shape, recipe, workload), layout, workload, time, peak, peak_format, parts, found)
 
 
 def step_seconds(
@@ -111,36 +101,40 @@ def step_seconds(
     workload: Workload,
     task: Task | None = None,
 ) -> float:
-    """Return the middle of `step_time` (s) alone, for searches; the batch is taken to divide."""
-    flops = flops_of(shape, recipe, workload)
-    known = _efficiency(shape, flops, accelerator, layout, recipe, workload, task, None)
-    compute_s = flops.model.causal / (layout.accelerators * known.peak_flops_per_s * known.mfu.mid)
-    return max(compute_s, network_floor_s(shape, accelerator, layout, recipe, workload))
+    """Return the middle of `step_time` (s) alone; the batch is taken to divide. `StepClock` is quicker for many."""
+    from ..facts.software import load_software
+    from ..stepmodel.estimate import estimate_seconds
 
-
-def _efficiency(
-    shape: ModelShape,
-    flops: StepFlops,
-    accelerator: Accelerator,
-    layout: Layout,
-    recipe: Recipe,
-    workload: Workload,
-    task: Task | None,
-    fit: MfuFit | None,
-) -> Efficiency:
-    return efficiency(
-        accelerator,
-        precision=recipe.precision,
-        active_params=active_params(shape),
-        accelerators=layout.accelerators,
-        task=task or task_of(recipe),
-        recompute=recipe.recompute,
-        mixture=shape.is_mixture,
-        tensor_s=tensor_time_s(shape, accelerator, layout, workload),
-        layer_flops=layer_flops(shape, flops, layout, workload),
-        bubble=bubble(flops, layout, workload),
-        fit=fit,
+    return estimate_seconds(
+        shape,
+        accelerator=accelerator,
+        layout=layout,
+        recipe=recipe,
+        workload=workload,
+        values=load_software().values,
     )
+
+
+def band_of(fit: SoftwareFit, recipe: Recipe, task: Task, *, is_measured: bool) -> TimeBand:
+    """Return the band of runs of this kind: fine-tunes scatter more, and so does software that is not decided."""
+    if task is not Task.PRETRAIN:
+        return fit.bands["fine-tune"]
+    if not is_measured:
+        return fit.bands["new family"]
+    return fit.bands["undecided software" if recipe.framework is None else "measured family"]
+
+
+def check_precision(accelerator: Accelerator, recipe: Recipe) -> None:
+    """Check that the accelerator has products in the recipe's format.
+
+    Raises:
+        InputError: it has not; names the formats that it has.
+    """
+    name = recipe.precision.value
+    if name in ("bf16", "fp16", "fp32", "tf32") or accelerator.peak_flops_per_s.get(name):
+        return
+    known = ", ".join(accelerator.peak_flops_per_s)
+    raise InputError(f"{accelerator.name} has no {name} rate in the catalog; it has {known}.")
 
 
 def step_time_at_mfu(
@@ -259,51 +253,6 @@ def tensor_time_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, w
     return 8 * _BYTES * (layout.tp - 1) / layout.tp * tokens * shape.hidden / rate if rate else 0.0
 
 
-def network_floor_s(
-    shape: ModelShape, accelerator: Accelerator, layout: Layout, recipe: Recipe, workload: Workload
-) -> float:
-    """Return the least time (s) that one step's data needs on the links of one accelerator; see the module text.
-
-    0 where nothing is exchanged or the catalog does not know the rate.
-    """
-    return _weights_s(shape, accelerator, layout, recipe, workload) + _experts_s(shape, accelerator, layout, workload)
-
-
-def _weights_s(
-    shape: ModelShape, accelerator: Accelerator, layout: Layout, recipe: Recipe, workload: Workload
-) -> float:
-    """Return the time of gathering parameters and reducing gradients."""
-    ranks = layout.dp * layout.cp
-    if ranks == 1:
-        return 0.0
-    local = _counted(shape).total / (layout.tp * layout.pp)
-    if shape.is_mixture and layout.ep > 1:
-        local /= layout.ep  # nearly all parameters of a mixture are experts
-    batches = micro_batches(layout, workload)
-    gathers = 2 * batches if layout.zero is Zero.PARAMETERS else 1
-    reduces = 0 if recipe.adapter else batches if layout.zero is Zero.PARAMETERS else 1
-    if recipe.adapter and layout.zero is not Zero.PARAMETERS:
-        gathers = 0
-    domain = _domain(accelerator)
-    neighbours = max(1, min(ranks, domain // layout.tp))  # ranks of the group in one domain
-    inside = _BYTES * local * (gathers + reduces) / _link(accelerator) if neighbours > 1 and _link(accelerator) else 0.0
-    if ranks <= neighbours or not _port(accelerator):
-        return inside
-    hybrid = domain >= POD or (layout.zero_ranks or ranks) <= neighbours
-    crossing = min(2, gathers + reduces) if hybrid else gathers + reduces
-    return max(inside, _BYTES * local * crossing / (_port(accelerator) * neighbours))
-
-
-def _experts_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, workload: Workload) -> float:
-    """Return the time of sending tokens to experts in other domains, each token once per domain it visits."""
-    domain = _domain(accelerator)
-    if layout.ep <= domain or not _port(accelerator):
-        return 0.0
-    visited = min(_active_experts(shape), layout.ep / domain) * (1 - domain / layout.ep)
-    tokens = workload.tokens_per_step / (layout.dp * layout.cp * layout.tp)
-    return 4 * _BYTES * tokens * shape.hidden * visited * shape.layers / layout.pp / _port(accelerator)
-
-
 def _domain(accelerator: Accelerator) -> int:
     """Accelerators that reach each other over the fast link."""
     return max(accelerator.link_domain or 1, accelerator.accelerators_per_node or 1)  # cards meet on PCIe
@@ -319,46 +268,31 @@ def _port(accelerator: Accelerator) -> float:
     return (accelerator.network_bytes_per_s_per_node or 0.0) / (accelerator.accelerators_per_node or 1)
 
 
-def _active_experts(shape: ModelShape) -> float:
-    """Experts that one token visits, as a mean over all layers."""
-    visits = sum(count * layer.mixture.active for stack in shape.stacks for count, layer in stack.runs if layer.mixture)
-    return visits / max(shape.layers, 1)
+_LIMITS = {
+    "matrix products": "compute",
+    "experts' products": "compute",
+    "attention": "compute",
+    "recomputation": "compute",
+    "conversion to low precision": "compute",
+    "model FLOPs at peak": "compute",
+    "everything else": "compute",
+    "elementwise, norms, loss": "memory traffic",
+    "score matrices": "memory traffic",
+    "routing": "memory traffic",
+    "optimizer": "memory traffic",
+    "launch of kernels": "launch of kernels",
+    "fixed time of a step": "launch of kernels",
+    "pipeline bubble": "pipeline bubble",
+}
 
 
-def _parts(
-    known: Efficiency, flops: StepFlops, layout: Layout, own_peak: float, taken_s: float, network_s: float
-) -> tuple[TimePart, ...]:
-    """Split the step by undoing the factors one after the other, so that the parts add up by construction."""
-    ideal = flops.model.causal / (layout.accelerators * own_peak)
-    factors = {factor.name: factor.value for factor in known.factors}
-    why = {factor.name: factor.why for factor in known.factors}
-    compute_s = flops.model.causal / (layout.accelerators * known.peak_flops_per_s * known.mfu.mid)
-    shown = (
-        ("recompute", "recomputation", "activations computed twice"),
-        ("pipeline bubble", "pipeline bubble", ""),
-        ("launch floor", "launch of small kernels", ""),
-        ("tensor parallel", "tensor-parallel all-reduces", ""),
-    )
-    last = math.prod(factors.get(factor, 1.0) for factor, _, _ in shown)
-    reached = compute_s * last
-    parts = [
-        TimePart("model FLOPs at peak", ideal, "forward and backward, nothing lost"),
-        TimePart("kernels and communication", reached - ideal, "what measured runs of such chips and sizes lose"),
-    ]
-    for factor, name, text in shown:
-        if factor in factors:
-            longer = reached / factors[factor]
-            parts.append(TimePart(name, longer - reached, text or why[factor]))
-            reached = longer
-    if network_s > compute_s:
-        parts.append(TimePart("waiting for the network", network_s - compute_s, "gradients and weights on the wire"))
-    return (*parts[:-1], _closing(parts, taken_s))
-
-
-def _closing(parts: list[TimePart], total_s: float) -> TimePart:
-    """Return the last part with the rounding of the others taken up, so that the sum is the total."""
-    last = parts[-1]
-    return TimePart(last.name, total_s - math.fsum(part.seconds for part in parts[:-1]), last.why)
+def _binding(parts: tuple[TimePart, ...]) -> str:
+    """Return what takes most of the step: compute, memory traffic, launch of kernels, pipeline bubble or network."""
+    sums: dict[str, float] = {}
+    for part in parts:
+        limit = _LIMITS.get(part.name, "network")
+        sums[limit] = sums.get(limit, 0.0) + part.seconds
+    return max(sums, key=lambda name: sums[name])
 
 
 def _result(
@@ -369,18 +303,13 @@ def _result(
     peak: float,
     peak_format: str,
     parts: tuple[TimePart, ...],
-    known: Efficiency | None,
+    known: StepEstimate | None,
 ) -> StepTime:
     n = layout.accelerators
     u = inverse(time, "fraction", flops.model.causal / (n * peak))
     tokens = inverse(time, "tokens_per_s", workload.tokens_per_step)
-    lost = max(parts[1:], key=lambda part: part.seconds)
-    binding = {
-        "waiting for the network": "network",
-        "kernels and communication": "compute",
-        "everything else": "compute",
-    }
-    source = "data/efficiency/mfu.yaml" if known else "--mfu"
+    lost = max(parts[1:], key=lambda part: part.seconds, default=parts[0])
+    source = "data/efficiency/software.yaml" if known else "--mfu"
     steps = (
         Step(
             "model_flops_per_step",
@@ -394,27 +323,26 @@ def _result(
             "estimators/training/flops.py",
         ),
         Step(
-            "mfu",
-            "product of fitted factors" if known else "given",
-            tuple(Given(factor.name, factor.value, "", factor.why) for factor in known.factors) if known else (),
-            u.mid,
-            "fraction",
-            f"{source}; {MFU_CONVENTION}" if known else source,
-            f"limited by {lost.name}" if known else "",
+            "step_time_s",
+            " + ".join(part.name for part in parts),
+            tuple(Given(part.name, part.seconds, "s", part.why) for part in parts),
+            time.mid,
+            "s",
+            f"operator list at the surfaces of data/efficiency, {source}" if known else source,
+            f"most lost to {lost.name}",
         ),
         Step(
-            "step_time_s",
-            "F / (n P u)" + (", at least the network's time" if known else ""),
+            "mfu",
+            "F / (n P T)",
             (
                 Given("F", flops.model.causal, "flops", "model FLOPs of the step"),
                 Given("n", n, "count", "accelerators"),
                 Given("P", peak, "flops_per_s", f"catalog, dense {peak_format}"),
-                Given("u", u.mid, "fraction", source),
+                Given("T", time.mid, "s", "step time"),
             ),
-            time.mid,
-            "s",
-            "definition of MFU (PaLM, arXiv:2204.02311, appendix B)",
-            f"most lost to {lost.name}",
+            u.mid,
+            "fraction",
+            f"definition of MFU (PaLM, arXiv:2204.02311, appendix B); {MFU_CONVENTION}",
         ),
     )
     return StepTime(
@@ -427,7 +355,7 @@ def _result(
         peak_flops_per_s=peak,
         peak_format=peak_format,
         parts=parts,
-        binding=binding.get(lost.name, lost.name),
-        measured_chip=known.measured_chip if known else True,
+        binding=_binding(parts),
+        measured_chip=known.chip.is_measured if known else True,
         steps=steps,
     )
