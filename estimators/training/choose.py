@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import DoesNotFit, InputError
 from ..units import show_bytes
 from .efficiency import Task
 from .layout import Layout, Recipe, Recompute, Workload, Zero
-from .time import StepTime, check_divides, step_seconds, step_time, step_time_at_mfu
+from .time import StepTime, check_divides, check_precision, step_time, step_time_at_mfu
 
 if TYPE_CHECKING:
     from ..facts.records import Accelerator
     from ..memory.training import TrainingMemory
     from ..models.shape import ModelShape
+    from ..stepmodel.clock import StepClock
 
 _T = TypeVar("_T")
 
@@ -48,61 +49,44 @@ class Wanted:
     recompute: Recompute | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A faster layout that did not fit."""
-
-    layout: Layout
-    recompute: Recompute
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The layout chosen, what it needs and takes, and the faster ones that lost."""
+    """The layout chosen, what it needs and takes, and why."""
 
     layout: Layout
     recipe: Recipe
     memory: TrainingMemory
     time: StepTime
     tried: int  # layouts considered
-    rejected: tuple[Rejected, ...]
     why: str
 
 
-class Clock(Protocol):
-    """How long a layout takes: quickly for ranking, and in full for the one that is chosen."""
+class Clock:
+    """How long a layout takes: quickly for ranking, in full for the one that is chosen."""
+
+    def __init__(
+        self, shape: ModelShape, accelerator: Accelerator, workload: Workload, task: Task | None = None
+    ) -> None:
+        self.shape, self.accelerator, self.workload, self.task = shape, accelerator, workload, task
+        self._steps: StepClock | None = None
 
     def seconds(self, layout: Layout, recipe: Recipe) -> float:
-        """Return the middle of the step time (s)."""
-        ...
+        """Return the middle of the step time (s); recipes may differ in recomputation only."""
+        if self._steps is None:
+            from ..facts.software import load_software
+            from ..stepmodel.clock import StepClock
+
+            self._steps = StepClock(
+                self.shape,
+                accelerator=self.accelerator,
+                recipe=recipe,
+                workload=self.workload,
+                values=load_software().values,
+            )
+        return self._steps.seconds(layout, recipe.recompute)
 
     def time(self, layout: Layout, recipe: Recipe) -> StepTime:
         """Return the step time with its range and reasons."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EstimatedClock:
-    """The clock that estimates."""
-
-    shape: ModelShape
-    accelerator: Accelerator
-    workload: Workload
-    task: Task | None = None
-
-    def seconds(self, layout: Layout, recipe: Recipe) -> float:
-        """Return `step_seconds`."""
-        return step_seconds(
-            self.shape,
-            accelerator=self.accelerator,
-            layout=layout,
-            recipe=recipe,
-            workload=self.workload,
-            task=self.task,
-        )
-
-    def time(self, layout: Layout, recipe: Recipe) -> StepTime:
-        """Return `step_time`."""
         return step_time(
             self.shape,
             accelerator=self.accelerator,
@@ -113,17 +97,15 @@ class EstimatedClock:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenClock:
-    """The clock of a user who knows the MFU: every layout takes the same."""
+class GivenClock(Clock):
+    """The clock of a user who knows the MFU: every layout takes the same, so the simplest that fits is chosen."""
 
-    shape: ModelShape
-    accelerator: Accelerator
-    workload: Workload
-    mfu: float
+    def __init__(self, shape: ModelShape, accelerator: Accelerator, workload: Workload, mfu: float) -> None:
+        super().__init__(shape, accelerator, workload)
+        self.mfu = mfu
 
     def seconds(self, layout: Layout, recipe: Recipe) -> float:
-        """Return the same for every layout, so that the simplest that fits is chosen."""
+        """Return the same for every layout."""
         return 1.0
 
     def time(self, layout: Layout, recipe: Recipe) -> StepTime:
@@ -138,9 +120,7 @@ class GivenClock:
         )
 
 
-def choose_layout(
-    *, accelerators: int, recipe: Recipe, wanted: Wanted | None = None, clock: EstimatedClock | GivenClock
-) -> Choice:
+def choose_layout(*, accelerators: int, recipe: Recipe, wanted: Wanted | None = None, clock: Clock) -> Choice:
     """Return the fastest layout on `accelerators` chips that fits; `clock` knows the model, the chip and the batch.
 
     Raises:
@@ -150,12 +130,12 @@ def choose_layout(
     shape, accelerator, workload = clock.shape, clock.accelerator, clock.workload
     wanted = wanted or Wanted()
     _check_wanted(shape, accelerators, wanted, workload)
+    check_precision(accelerator, recipe)
     ranked = _ranked(accelerators, recipe, wanted, clock)
     if not ranked:
         raise InputError(_no_candidate(accelerators, workload, wanted))
 
     sizer = _Sizer(clock, _smallest_batches(ranked))
-    rejected: list[Rejected] = []
     for layout, with_recompute in ranked:
         memory = sizer.fitting(layout, with_recompute)
         if memory:
@@ -165,10 +145,8 @@ def choose_layout(
                 memory=memory,
                 time=clock.time(layout, with_recompute),
                 tried=len(ranked),
-                rejected=tuple(rejected),
                 why=_why(len(ranked), layout, with_recompute, sizer),
             )
-        rejected.append(Rejected(layout, with_recompute.recompute))
     best = sizer.leanest
     assert best is not None  # one candidate at least was sized
     raise DoesNotFit(
@@ -178,9 +156,7 @@ def choose_layout(
     )
 
 
-def _ranked(
-    accelerators: int, recipe: Recipe, wanted: Wanted, clock: EstimatedClock | GivenClock
-) -> list[tuple[Layout, Recipe]]:
+def _ranked(accelerators: int, recipe: Recipe, wanted: Wanted, clock: Clock) -> list[tuple[Layout, Recipe]]:
     """Return the candidates from the fastest on; among equals the simplest first."""
     recipes = {recompute: replace(recipe, recompute=recompute) for recompute in Recompute}
     ranked = []
@@ -212,7 +188,7 @@ def _family(layout: Layout, recipe: Recipe) -> _Family:
 class _Sizer:
     """Sizes layouts, asking first whether the smallest micro-batch fits at all: most families end there."""
 
-    def __init__(self, clock: EstimatedClock | GivenClock, smallest: dict[_Family, Layout]) -> None:
+    def __init__(self, clock: Clock, smallest: dict[_Family, Layout]) -> None:
         self.clock, self.smallest = clock, smallest
         self.hopeless: dict[_Family, bool] = {}
         self.sized: dict[_Family, TrainingMemory] = {}  # at the smallest micro-batch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import AnswerIsNo, DoesNotFit, InputError
 from ..quantity import Quantity
-from .choose import Choice, EstimatedClock, GivenClock, Wanted, choose_layout
+from .choose import Choice, Clock, GivenClock, Wanted, choose_layout
 from .efficiency import Task
 from .layout import Precision, Recipe, Workload
 from .run import TrainingRun, training_run
@@ -63,8 +63,10 @@ def answer(job: Job, accelerators: int) -> JobAnswer:
         sequence_tokens=job.sequence_tokens,
         global_batch=job.global_batch or default_batch(job.tokens, job.sequence_tokens, accelerators),
     )
-    parts = {"shape": job.shape, "accelerator": job.accelerator, "workload": workload}
-    clock = GivenClock(mfu=job.mfu, **parts) if job.mfu is not None else EstimatedClock(task=job.task, **parts)
+    if job.mfu is None:
+        clock = Clock(job.shape, job.accelerator, workload, job.task)
+    else:
+        clock = GivenClock(job.shape, job.accelerator, workload, job.mfu)
     choice = choose_layout(accelerators=accelerators, recipe=job.recipe, wanted=job.wanted, clock=clock)
     run = training_run(
         choice.time,
