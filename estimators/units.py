@@ -258,7 +258,7 @@ def show_percent(value: float, digits: int = 3) -> str:
 def show(value: float, unit: str) -> str:
     """Print a number in the base unit `unit`, in the unit a person would say.
 
-    Known units: s, usd, bytes, flops, tokens, params, flops_per_s, bytes_per_s, tokens_per_s, w, fraction, usd_per_*,
+    Known units: s, usd, bytes, flops, tokens, params, flops_per_s, bytes_per_s, tokens_per_s, w, wh, fraction, usd_per_*,
     count; any other unit is printed behind three significant digits.
     """
     if unit == "s":
@@ -277,6 +277,8 @@ def show(value: float, unit: str) -> str:
         return show_rate(value, "B/s")
     if unit == "tokens_per_s":
         return f"{show_count(value)} tokens/s"
+    if unit == "wh":
+        return show_rate(value, "Wh")
     if unit == "w":
         return show_rate(value, "W")
     if unit == "fraction":

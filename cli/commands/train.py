@@ -20,7 +20,7 @@ from ...estimators.training.job import (
     usual_precision,
 )
 from ...estimators.training.layout import Optimizer, Recipe, Zero
-from ...estimators.units import show, show_count, show_duration, show_usd
+from ...estimators.units import show_count, show_duration
 from ..clock import today
 from ..options import CatalogOption, ExplainOption, ForceOption, FormatOption, OutputOption, naming
 from ..report.document import Assumption, Document
@@ -31,6 +31,8 @@ from ..report.training import (
     layout_facts,
     layout_text,
     memory_table,
+    mid_and_range,
+    risk_text,
     run_facts,
     time_table,
 )
@@ -210,13 +212,10 @@ def _document(
 def _headline(found: JobAnswer, deadline: float | None, count: int | None) -> str:
     job, run = found.job, found.run
     chips = f"{found.accelerators:,} x {job.accelerator.name}"
-    took = f"{show_duration(run.wall_s.mid)} ({show_duration(run.wall_s.low)} to {show_duration(run.wall_s.high)})"
+    took = mid_and_range(run.wall_s)
     money = ""
     if run.cost_usd:
-        cost = run.cost_usd
-        money = f" and costs {show_usd(cost.mid)}" + (
-            "" if cost.is_exact else f" ({show_usd(cost.low)} to {show_usd(cost.high)})"
-        )
+        money = f" and costs {mid_and_range(run.cost_usd)}"
     text = f"{job.shape.name} on {show_count(job.tokens)} tokens takes {took} on {chips}{money}."
     if deadline is not None and count is None:
         late = run.wall_s.high > deadline
@@ -267,8 +266,8 @@ def _warnings(found: JobAnswer, quote: Quote | None) -> tuple[str, ...]:
     if longest and job.sequence_tokens > longest:
         listed.append(f"{job.shape.name} was made for at most {longest:,} tokens in a sequence.")
     risk = choice.memory.probability_of_running_out
-    if risk > 0.02:
-        listed.append(f"Memory is tight: a {show(risk, 'fraction')} chance of running out.")
+    if risk > 0.05:
+        listed.append(f"Memory is tight: a {risk_text(risk)} chance of running out.")
     critical = _critical_batch(job.tokens)
     if found.workload.tokens_per_step > critical:
         listed.append(

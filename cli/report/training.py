@@ -9,6 +9,7 @@ from ...estimators.quantity import Quantity
 from ...estimators.training.layout import Precision, Zero
 from ...estimators.units import show, show_bytes, show_count, show_percent
 from .document import Column, Facts, Table, Value
+from .text import range_text
 
 if TYPE_CHECKING:
     from ...estimators.pricing.quote import Quote
@@ -32,6 +33,12 @@ def per_convention(found: JobAnswer, attention: str) -> tuple[float, Quantity, Q
     return run.model_flops_full, mfu, mfu.scaled(time.flops.hardware.full / time.flops.model.full)
 
 
+def mid_and_range(quantity: Quantity) -> str:
+    """Return "18.4 days (14.2 to 25)", the range only where there is one."""
+    text = show(quantity.mid, quantity.unit)
+    return text if quantity.is_exact else f"{text} ({range_text(quantity)})"
+
+
 def run_facts(found: JobAnswer, quote: Quote | None, attention: str) -> Facts:
     """Return time, money and speed of the run."""
     run, time = found.run, found.choice.time
@@ -44,8 +51,9 @@ def run_facts(found: JobAnswer, quote: Quote | None, attention: str) -> Facts:
         ("tokens_per_s", "Speed", time.tokens_per_s, f"{_per_chip(found)} per accelerator"),
         ("step_time_s", "Step time", time.step_time_s, batch_text(found)),
         ("mfu", "MFU", mfu, f"attention counted {'half, as causal' if attention == CAUSAL else 'in full'}"),
+        ("binding", "Bound by", time.binding, ""),
         ("model_flops", "Model FLOPs", Value(flops, "flops"), ""),
-        ("goodput", "Goodput", run.goodput, f"most lost to {lost.name}; about {_failures(found)}"),
+        ("goodput", "Goodput", run.goodput, f"most lost to {lost.name}; {_failures(found)}"),
     ]
     if time.hfu.mid > time.mfu.mid * 1.001:
         items.insert(6, ("hfu", "HFU", hfu, "recomputation counted"))
@@ -59,8 +67,8 @@ def _per_chip(found: JobAnswer) -> str:
 
 
 def _failures(found: JobAnswer) -> str:
-    expected = found.run.failures.mid
-    return "no interruption" if expected < 0.5 else f"{show_count(expected, 2)} interruption{'s' * (expected >= 1.5)}"
+    expected = round(found.run.failures.mid)
+    return f"about {expected:,} interruption{'s' * (expected > 1)}" if expected else "an interruption is unlikely"
 
 
 def batch_text(found: JobAnswer) -> str:
@@ -77,7 +85,8 @@ def price_text(quote: Quote | None, usd_per_hour: Quantity | None) -> str:
     if quote is None:
         return f"{hourly}, as given"
     dates = quote.oldest if quote.oldest == quote.newest else f"{quote.oldest} to {quote.newest}"
-    return f"{hourly}, {len(quote.prices)} offer{'s' * (len(quote.prices) != 1)}, {dates}"
+    sellers = f"middle of {len(quote.clouds)} clouds" if len(quote.clouds) > 1 else quote.clouds[0].cloud
+    return f"{hourly}, {sellers}, {dates}"
 
 
 def layout_facts(found: JobAnswer) -> Facts:
@@ -139,20 +148,20 @@ def alternatives_table(found: JobAnswer, others: Sequence[JobAnswer]) -> Table:
             Column("accelerators", "Accelerators", right=True),
             Column("wall_s", "Time", right=True),
             Column("cost_usd", "Cost", right=True),
-            Column("mfu", "MFU", right=True),
+            Column("mfu", "MFU", right=True, wide_only=True),
             Column("layout", "Layout"),
         ),
         tuple(
             (
                 each.accelerators,
                 each.run.wall_s,
-                each.run.cost_usd,
+                None if each.run.cost_usd is None else Value(each.run.cost_usd.mid, "usd"),
                 Value(each.choice.time.mfu.mid, "fraction"),
-                layout_text(each) + (" (asked)" if each is found else ""),
+                layout_text(each),
             )
             for each in every
         ),
-        caption="With half and twice the accelerators",
+        caption="On half and twice the accelerators, at the same price",
     )
 
 
@@ -164,7 +173,7 @@ def layout_text(found: JobAnswer) -> str:
         if size > 1:
             cuts.append(f"{name} {size}")
     cuts.append(f"ZeRO-{int(layout.zero)}" if layout.zero else "no ZeRO")
-    cuts.append(f"mb {layout.micro_batch}")
+    cuts.append(f"micro-batch {layout.micro_batch}")
     if found.choice.recipe.recompute != "none":
         cuts.append(f"{found.choice.recipe.recompute} recompute")
     return ", ".join(cuts)
@@ -250,13 +259,18 @@ def memory_table(found: JobAnswer) -> Table:
         (
             Column("part", "Memory of one accelerator"),
             Column("bytes", "Amount", right=True),
-            Column("share", f"Of {show_bytes(memory.usable_bytes)}", right=True),
+            Column("share", "Share", right=True),
         ),
         tuple(rows),
         total_rows=1,
-        caption=f"At {memory.peak_instant.name}; chance of running out "
-        f"{show_percent(memory.probability_of_running_out, 2)}",
+        caption=f"Peak at the {memory.peak_instant.name}, of {show_bytes(memory.usable_bytes)} usable; chance of running "
+        f"out {risk_text(memory.probability_of_running_out)}",
     )
+
+
+def risk_text(probability: float) -> str:
+    """Return a chance as a person says it."""
+    return "under 1 %" if probability < 0.01 else "over 99 %" if probability > 0.99 else show_percent(probability, 1)
 
 
 def memory_result(found: JobAnswer) -> dict[str, object]:

@@ -151,8 +151,8 @@ def choose_layout(*, accelerators: int, recipe: Recipe, wanted: Wanted | None = 
     assert best is not None  # one candidate at least was sized
     raise DoesNotFit(
         f"{shape.name} does not fit on {accelerators:,} x {accelerator.name}: the leanest of {len(ranked)} layouts needs "
-        f"about {show_bytes(best.needed_bytes)} per accelerator (a {best.probability_of_running_out:.0%} chance of running "
-        f"out) and {show_bytes(best.usable_bytes)} are usable; take more of them, a shorter --seq, or one with more memory."
+        f"about {show_bytes(best.needed_bytes)} per accelerator, {show_bytes(best.usable_bytes)} are usable"
+        f"{_risk(best.probability_of_running_out)}; take more of them, a shorter --seq, or one with more memory."
     )
 
 
@@ -334,6 +334,11 @@ def _no_candidate(accelerators: int, workload: Workload, wanted: Wanted) -> str:
     )
 
 
+def _risk(probability: float) -> str:
+    """Say how likely it runs out, where that is not plain from the bytes."""
+    return "" if probability > 0.95 else f", a {probability:.0%} chance of running out"
+
+
 def _why(tried: int, layout: Layout, recipe: Recipe, sizer: _Sizer) -> str:
     """Say what decided, by what the next simpler layout would have needed."""
     if tried == 1:
@@ -351,6 +356,6 @@ def _why(tried: int, layout: Layout, recipe: Recipe, sizer: _Sizer) -> str:
         if changed and memory and memory.probability_of_running_out > SAFE_PROBABILITY:
             return (
                 f"{chosen}; {words} it needs about {show_bytes(memory.needed_bytes)} of "
-                f"{show_bytes(memory.usable_bytes)} ({memory.probability_of_running_out:.0%} chance of running out)"
+                f"{show_bytes(memory.usable_bytes)}{_risk(memory.probability_of_running_out)}"
             )
     return chosen
