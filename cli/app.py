@@ -46,7 +46,7 @@ class Verb:
 
 
 VERBS: tuple[Verb, ...] = (
-    # Verb("plan", "plan:plan", PLAN, "What a budget, a deadline or a target buys.", "flopwise plan --budget 50k"),
+    Verb("plan", "plan:plan", PLAN, "What a budget, a deadline or a target buys.", "flopwise plan --budget 50k"),
     Verb(
         "train",
         "train:train",

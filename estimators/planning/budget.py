@@ -7,12 +7,15 @@ up to the total that is printed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from ..errors import InputError, UnknownName
 from ..facts.plan_defaults import ReserveDefault
 from ..names import fold, nearest
+from ..quantity import Quantity
 
 TRAINING, SERVING, UNSPENT = "training", "serving", "unspent"
 _MOST_RESERVED = 0.9  # a plan that keeps back more than this trains nothing
@@ -138,14 +141,14 @@ def spend(table: MoneyTable, training_usd: float) -> MoneyTable:
     left = _cents(table.usd(TRAINING)) - spent
     lines = [MoneyLine(x.name, spent, x.what) if x.name == TRAINING else x for x in table.lines]
     if left:
-        lines.append(MoneyLine(UNSPENT, left, "the budget does not bind: see what binds"))
+        lines.append(MoneyLine(UNSPENT, left, "see what binds"))
     return MoneyTable(tuple(lines))
 
 
 def _table(training: int, serving: int, lines: list[MoneyLine]) -> MoneyTable:
-    head = [MoneyLine(TRAINING, training, "the main run, restarts and checkpoints in it")]
+    head = [MoneyLine(TRAINING, training, "the main run, with its restarts")]
     if serving:
-        head.append(MoneyLine(SERVING, serving, "inference over the life of the model"))
+        head.append(MoneyLine(SERVING, serving, "inference over its life"))
     return MoneyTable((*head, *lines))
 
 
@@ -172,3 +175,12 @@ def _name(typed: str, defaults: Mapping[str, ReserveDefault]) -> str:
 
 def _cents(usd: float) -> int:
     return round(usd * 100)
+
+
+def chance_within(cost: Quantity, usd: float) -> float | None:
+    """Return the chance that a cost stays within `usd`, its range read as the 80 % of a log-normal; None without one."""
+    if cost.is_exact or usd <= 0:
+        return None
+    end = cost.high if usd >= cost.mid else cost.low
+    sigma = abs(math.log(end / cost.mid)) / NormalDist().inv_cdf(0.9)
+    return NormalDist().cdf(math.log(usd / cost.mid) / sigma) if sigma else None

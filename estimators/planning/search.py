@@ -18,17 +18,16 @@ from ..facts.plan_defaults import load_plan_defaults
 from ..models.shape import ModelShape
 from ..quantity import Quantity
 from ..scaling.hyperparameters import Hyperparameters, suggest
-from ..scaling.surface import TRAINING_FLOPS_PER_PARAM_TOKEN
 from ..scaling.uncertainty import compute_waste, optimum_bands, size_range
 from ..units import show_count, show_duration, show_usd
 from .advice import Advice, advise, open_models
 from .alternatives import Alternative, alternatives, front, same_size_on
-from .binding import Relaxation, binding
+from .binding import DATA_BINDS_EPOCHS, Relaxation, binding
 from .budget import MoneyTable, Reserve, from_budget, from_costs, reserves, spend
 from .hardware import Offer, offers
 from .option import Limit, Option, Setting, Sketch, counted_params, sketch, work_out
 from .request import Objective, PlanRequest
-from .sizing import Size, sizing
+from .sizing import sizing
 
 if TYPE_CHECKING:
     from ..facts.catalog import Catalog
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 ENOUGH_COMPUTE = 0.8  # of the best offer's, below which an offer does not race for speed
 CLOSE_RACE = 3  # sketches worked out before one is chosen
 SHOWN_READY, SHOWN_OTHER = 3, 2  # accelerators shown beside the chosen one: those it could be, those it could not
+SMALL_LOSS = 0.02  # nats per token; halving the compute costs about 0.04 where data are new
 VALLEY = 0.06  # waste at which the range of good sizes is printed
 
 
@@ -119,7 +119,7 @@ def make_plan(request: PlanRequest, catalog: Catalog) -> Plan:
         relaxations=binding(chosen, setting),
         advice=advise(chosen.size, chosen.loss, sized.surface, open_models(defaults.advice), defaults.advice),
         hyperparameters=suggest(chosen.size.params, chosen.size.tokens),
-        warnings=_warnings(chosen, setting, table),
+        warnings=(*_warnings(chosen, setting), *_wasted_on_repeats(chosen, setting, neighbours)),
     )
 
 
@@ -309,7 +309,7 @@ def _valley(chosen: Option, setting: Setting) -> Valley:
     )
 
 
-def _warnings(chosen: Option, setting: Setting, table: MoneyTable) -> tuple[str, ...]:
+def _warnings(chosen: Option, setting: Setting) -> tuple[str, ...]:
     request, size, offer = setting.request, chosen.size, chosen.offer
     found = list(setting.sizing.law.warnings(size.params, size.tokens, unique_tokens=request.unique_tokens))
     n, name = chosen.accelerators, offer.accelerator.name
@@ -338,6 +338,16 @@ def _warnings(chosen: Option, setting: Setting, table: MoneyTable) -> tuple[str,
     return tuple(found)
 
 
-def plan_flops(size: Size) -> float:
-    """Return 6 N D of a size, the compute that laws count."""
-    return TRAINING_FLOPS_PER_PARAM_TOKEN * size.params * size.tokens
+def _wasted_on_repeats(chosen: Option, setting: Setting, neighbours: tuple[Alternative, ...]) -> tuple[str, ...]:
+    """Warn where half the compute would do almost as well, because tokens are repeated too often."""
+    unique = setting.request.unique_tokens
+    half = next((each.option for each in neighbours if each.name == "cheaper"), None)
+    if unique is None or half is None or chosen.size.tokens / unique <= DATA_BINDS_EPOCHS:
+        return ()
+    lost = half.loss - chosen.loss
+    if lost > SMALL_LOSS:
+        return ()
+    return (
+        f"Data binds: half the compute ({show_usd(half.usd)}) loses only {lost:.3f} nats per token; more unique tokens "
+        "are a better use of the money.",
+    )

@@ -43,7 +43,7 @@ def suggest(params: float, tokens: float, non_embedding_params: float | None = N
             step_law_learning_rate(N, tokens),
             rates[1],
             "",
-            "no basis for a range",
+            "two laws",
             "Step Law (arXiv:2503.04715); the other end is DeepSeek LLM (arXiv:2401.02954)",
         ),
         batch_tokens=Quantity(
@@ -51,7 +51,7 @@ def suggest(params: float, tokens: float, non_embedding_params: float | None = N
             batch,
             batch * BATCH_FACTOR,
             "tokens",
-            "no basis for a range",
+            "a factor of 2",
             "Step Law (arXiv:2503.04715), a factor of two wastes about 5 % (arXiv:2607.01487)",
         ),
         critical_batch_tokens=unranged(

@@ -1,0 +1,253 @@
+"""`flopwise plan`: from money, time, data or a target to a plan. Reads what was typed and lays the answer out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ...estimators import units
+from ...estimators.errors import InputError
+from ...estimators.facts.catalog import load_catalog
+from ...estimators.planning.budget import read_reserve
+from ...estimators.planning.request import Objective, PlanRequest
+from ...estimators.planning.search import make_plan
+from ...estimators.training.layout import Precision
+from ..clock import today
+from ..options import (
+    CatalogOption,
+    ExplainOption,
+    ForceOption,
+    FormatOption,
+    OutputOption,
+    complete_accelerator,
+    complete_model,
+    duration,
+    flops,
+    fraction,
+    naming,
+    tokens,
+    usd,
+    whole,
+)
+from ..report import planning as report
+from ..report.document import Document
+from ..report.output import choose, deliver
+from ..training_options import ClassOption, CloudOption, PlanOption, PrecisionOption, PriceOption, SequenceOption, files
+
+WANTED_PANEL, LIMITS_PANEL, MONEY_PANEL = "What you want", "What limits it", "The money"
+
+
+def plan(
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget", "-b", parser=usd, metavar="USD", help="All the money: 50k.", rich_help_panel=LIMITS_PANEL
+        ),
+    ] = None,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            "--deadline",
+            parser=duration,
+            metavar="TIME",
+            help="The main run ends within: 30d.",
+            rich_help_panel=LIMITS_PANEL,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Fix the model: a name, a config.json, or a size such as 7B.",
+            autocompletion=complete_model,
+            rich_help_panel=WANTED_PANEL,
+        ),
+    ] = None,
+    tokens: Annotated[
+        float | None,
+        typer.Option(
+            "--tokens",
+            parser=tokens,
+            metavar="N",
+            help="Fix the tokens trained on: 300B.",
+            rich_help_panel=WANTED_PANEL,
+        ),
+    ] = None,
+    target_loss: Annotated[
+        float | None,
+        typer.Option(
+            "--target-loss", metavar="NATS", help="Reach this loss, in nats per token.", rich_help_panel=WANTED_PANEL
+        ),
+    ] = None,
+    compute: Annotated[
+        float | None,
+        typer.Option(
+            "--compute",
+            parser=flops,
+            metavar="FLOP",
+            help="Spend this compute (6ND): 1e22.",
+            rich_help_panel=WANTED_PANEL,
+        ),
+    ] = None,
+    inference_tokens: Annotated[
+        float | None,
+        typer.Option(
+            "--inference-tokens",
+            parser=tokens,
+            metavar="N",
+            help="Tokens it will serve in its life; the money pays for them too.",
+            rich_help_panel=WANTED_PANEL,
+        ),
+    ] = None,
+    objective: Annotated[
+        Objective | None,
+        typer.Option("--objective", case_sensitive=False, help="What to make best.", rich_help_panel=WANTED_PANEL),
+    ] = None,
+    unique_tokens: Annotated[
+        float | None,
+        typer.Option(
+            "--unique-tokens",
+            parser=tokens,
+            metavar="N",
+            help="Different tokens there are; more are repeats.",
+            rich_help_panel=LIMITS_PANEL,
+        ),
+    ] = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option(
+            "--accelerator",
+            "-a",
+            metavar="CHIP[:N]",
+            help="Only this accelerator, or exactly so many: h100:64.",
+            autocompletion=complete_accelerator,
+            rich_help_panel=LIMITS_PANEL,
+        ),
+    ] = None,
+    max_accelerators: Annotated[
+        int | None,
+        typer.Option(
+            "--max-accelerators", parser=whole, metavar="N", help="At most so many.", rich_help_panel=LIMITS_PANEL
+        ),
+    ] = None,
+    cloud: CloudOption = None,
+    cloud_class: ClassOption = None,
+    terms: PlanOption = None,
+    price: PriceOption = None,
+    reserve: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reserve",
+            metavar="NAME=PERCENT",
+            help="Keep this share of the money back: contingency=15. May be repeated; 0 removes one.",
+            rich_help_panel=MONEY_PANEL,
+        ),
+    ] = None,
+    no_reserves: Annotated[
+        bool,
+        typer.Option("--no-reserves", help="Keep nothing back but what --reserve names.", rich_help_panel=MONEY_PANEL),
+    ] = False,
+    law: Annotated[
+        str | None,
+        typer.Option("--law", metavar="NAME", help="The scaling law; besiroglu.", rich_help_panel=WANTED_PANEL),
+    ] = None,
+    detour: Annotated[
+        float | None,
+        typer.Option(
+            "--detour",
+            parser=fraction,
+            metavar="SHARE",
+            help="Compute that may be wasted for a smaller model; 5%.",
+            rich_help_panel=WANTED_PANEL,
+        ),
+    ] = None,
+    precision: PrecisionOption = None,
+    seq: SequenceOption = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+    explain: ExplainOption = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """What a budget, a deadline or a target buys: model, tokens, hardware, days, cost, loss.
+
+    Give what you have: a budget, a budget and a deadline, a cluster for a time, a model and tokens, a loss to reach.
+    """
+    choose(format, output, force)
+    facts = load_catalog(files(catalog))
+    name, number = _accelerator(accelerator)
+    request = PlanRequest(
+        budget_usd=budget,
+        deadline_s=deadline,
+        model=model,
+        tokens=tokens,
+        unique_tokens=unique_tokens,
+        inference_tokens=inference_tokens,
+        target_loss=_positive(target_loss),
+        compute_flops=compute,
+        objective=objective,
+        accelerator=name,
+        accelerators=number,
+        max_accelerators=max_accelerators,
+        cloud=cloud,
+        cloud_class=cloud_class,
+        price_plan=terms,
+        usd_per_hour=price,
+        precision=precision or Precision.BF16,
+        sequence_tokens=seq,
+        law=law,
+        detour=detour,
+        reserve_edits=_reserves(reserve),
+        no_reserves=no_reserves,
+    )
+    found = make_plan(request, facts)
+    now = today()
+    advice = report.advice_facts(found)
+    document = Document(
+        verb="plan",
+        headline=report.headline(found),
+        inputs=report.inputs(found),
+        result=report.result(found),
+        sections=(
+            report.plan_facts(found),
+            *((advice,) if advice else ()),
+            report.optimum_facts(found),
+            report.money_table(found),
+            report.alternatives_table(found),
+            report.hardware_table(found),
+            report.data_facts(found),
+        ),
+        assumptions=report.assumptions(found),
+        warnings=report.warnings(found, now),
+        steps=report.steps(found),
+        catalog=facts.stamp(),
+        next_commands=report.next_commands(found),
+    )
+    deliver(document, format=format, output=output, force=force, explain=explain)
+
+
+def _accelerator(typed: str | None) -> tuple[str | None, int | None]:
+    if typed is None:
+        return None, None
+    with naming("--accelerator"):
+        return units.read_accelerators(typed)
+
+
+def _positive(loss: float | None) -> float | None:
+    if loss is not None and not 0 < loss < 100:
+        raise InputError(f"--target-loss: {loss:g} is not a loss in nats per token; write for example 2.1.")
+    return loss
+
+
+def _reserves(typed: list[str] | None) -> dict[str, float]:
+    found: dict[str, float] = {}
+    with naming("--reserve"):
+        for text in typed or ():
+            name, share = read_reserve(text)
+            if name in found:
+                raise InputError(f"'{name}' is given twice; give it once.")
+            found[name] = share
+    return found
