@@ -17,6 +17,7 @@ from .estimate import job_of, operators_of
 from .software import factors_of
 from .step import Job, Parts, States, schedule, set_again, set_pipeline, stage_seconds, state_counts, states_of
 from .step import work_of as _work_of
+from .work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,7 @@ class StepClock:
         self._counts = state_counts(operators_of(shape, workload.sequence_tokens, 1))
         self._layers = shape.layers
         self._passes: dict[tuple[object, ...], _Passes] = {}
+        self._works: dict[tuple[object, ...], tuple[Work, Work]] = {}
         self._states: dict[tuple[object, ...], States] = {}
         self._transfers: dict[tuple[object, ...], tuple[float, float]] = {}
         self._parts = Parts()
@@ -98,7 +100,12 @@ class StepClock:
 
     def _pass(self, layout: Layout, recompute: Recompute) -> _Passes:
         job = self._at(layout, recompute)
-        body, ends = _work_of(job, operators_of(job.shape, job.sequence_tokens, job.micro_batch))
+        key = (job.micro_batch, job.tp, job.cp, job.ep, job.sequence_parallel)
+        work = self._works.get(key)
+        if work is None:
+            operators = operators_of(job.shape, job.sequence_tokens, job.micro_batch)
+            work = self._works[key] = _work_of(job, operators)
+        body, ends = work
         parts = Parts(body=body, ends=ends, log_tp=math.log2(job.tp))
         set_again(parts, job)
         return (*stage_seconds(body, parts, self._factors), *stage_seconds(ends, parts, self._factors))

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..facts.surfaces import Collective
 from ..models.operators import Cut, Group, Operator, OperatorKind
 from .chip import Chip
 from .links import collective_seconds
 from .surface import MatrixRates, matrix_seconds
+
+# A search asks for the same products again under other degrees of expert and data parallelism.
+_seconds = lru_cache(maxsize=65_536)(matrix_seconds)
 
 
 @dataclass(slots=True)
@@ -123,9 +127,9 @@ def _product(work: Work, chip: Chip, op: Operator, cut: Cutting, plain: MatrixRa
     is_low = bool(cut.low) and op.group is not Group.HEAD and op.group is not Group.ROUTER
     rates = low if is_low else plain
     repeats = op.repeats
-    forward = matrix_seconds(rates, m, n, k, batch)
-    inputs = matrix_seconds(rates, m, k, n, batch)
-    weights = 0.0 if cut.frozen and op.weight_params else matrix_seconds(rates, n, k, m, batch)
+    forward = _seconds(rates, m, n, k, batch)
+    inputs = _seconds(rates, m, k, n, batch)
+    weights = 0.0 if cut.frozen and op.weight_params else _seconds(rates, n, k, m, batch)
     convert_f = convert_b = 0.0
     if is_low:
         per_value = rates.convert_s_per_value * batch
@@ -187,8 +191,8 @@ def _attention(work: Work, chip: Chip, op: Operator, cut: Cutting, plain: Matrix
         sequences = max(1.0, rows / max(1.0, op.keys))
         batch = sequences * heads
         s = rows / sequences
-        forward = matrix_seconds(plain, s, op.keys, float(op.head_dim), batch)
-        forward += matrix_seconds(plain, s, float(op.value_dim), op.keys, batch)
+        forward = _seconds(plain, s, op.keys, float(op.head_dim), batch)
+        forward += _seconds(plain, s, float(op.value_dim), op.keys, batch)
         work.attention_f += repeats * forward
         work.attention_b += repeats * forward * 2.0
         values = 2.0 * batch * s * op.keys / chip.memory_bytes_per_s
