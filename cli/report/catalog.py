@@ -18,6 +18,7 @@ from .catalog_tables import (
     card_facts,
     clouds_table,
     few,
+    intensity,
     offers_table,
     quotes_table,
     rate_cell,
@@ -137,6 +138,8 @@ def show_document(
         inputs={"accelerator": typed},
         result={
             "accelerator": chip,
+            "usable_share": chip.usable_memory_bytes / chip.memory_bytes,
+            "flops_per_byte": {key: intensity(chip, key) for key in chip.peak_flops_per_s},
             "quotes": [
                 {
                     "plan": q.plan,

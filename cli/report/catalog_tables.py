@@ -34,7 +34,7 @@ def card_facts(chip: Accelerator) -> Facts:
     if chip.power_w:
         items.append(("power_w", "power", Value(chip.power_w, "w"), "maximum"))
     if chip.link_bytes_per_s:
-        joined = f"{chip.link_domain} joined" if chip.link_domain else ""
+        joined = f"{chip.link_domain} joined" if (chip.link_domain or 1) > 1 else ""
         domain = ", ".join(part for part in (chip.link, joined) if part)
         items.append(("link_bytes_per_s", "link, one way", Value(chip.link_bytes_per_s, "bytes_per_s"), domain))
     if chip.accelerators_per_node:
@@ -84,7 +84,7 @@ def rates_table(chip: Accelerator) -> Table:
         (
             name,
             Value(rate, "flops_per_s"),
-            Value(rate / chip.memory_bandwidth_bytes_per_s, ""),
+            Value(intensity(chip, name), ""),
             f"dense_tflops.{name}" not in chip.unverified,
         )
         for name, rate in chip.peak_flops_per_s.items()
@@ -214,6 +214,11 @@ def sources_table(catalog: Catalog, codes: Sequence[str]) -> Table:
             (code, source.name, source.licence, source.read, source.reuse) if source else ("yours", code, "", "", "")
         )
     return Table("sources", columns, tuple(rows), caption="Sources")
+
+
+def intensity(chip: Accelerator, name: str) -> float:
+    """Return the operations per byte of memory traffic at which the dense rate of a format is reached."""
+    return chip.peak_flops_per_s[name] / chip.memory_bandwidth_bytes_per_s
 
 
 def rate_cell(chip: Accelerator, name: str) -> Value | None:
