@@ -235,7 +235,7 @@ def _group_table(groups: list[Row], sequence_tokens: int, count: ParameterCount,
         Column("parameters", "parameters", right=True),
         Column("share", "share", right=True),
     ]
-    total: list[Cell] = ["total", Value(count.total, "params"), Value(1.0, "fraction")]
+    total: list[Cell] = ["total", Value(count.total, "params"), None]
     rows: list[tuple[Cell, ...]] = [tuple(row[:3]) for row in groups]
     if flops:
         columns.append(Column("forward_flops_per_token", "forward, a token", right=True))

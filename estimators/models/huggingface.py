@@ -201,7 +201,7 @@ def _t5(c: Config, name: str) -> ModelShape:
         ffn=c.whole("d_ff"),
         vocab=c.whole("vocab_size"),
         gated=c.text("feed_forward_proj", "relu").startswith("gated"),
-        tied=c.tied(c.model_type == "t5"),
+        tied=c.tied(True),
         relative_buckets=c.whole("relative_attention_num_buckets", default=32),
         max_tokens=c.whole("n_positions", default=512),
     ).shape(name, c.model_type, source="config.json")
