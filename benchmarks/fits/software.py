@@ -85,13 +85,15 @@ class Rows:
     about: pd.DataFrame  # id, source, family, prefix, kind
 
 
-def collect() -> Rows:
-    """Read and expand every row that can be predicted."""
+def collect(only: Sequence[str] = ()) -> Rows:
+    """Read and expand every row that can be predicted; `only` keeps rows whose id starts so."""
     catalog = load_catalog()
     parts, stacks, steps, flat, about = [], [], [], [], []
     for row in read_rows(measured("training_throughput.csv")):
         speed = measured_speed(row)
         if not (row.scored and row.quality in ("A", "B") and speed):
+            continue
+        if only and row.id.split("-")[0] not in only:
             continue
         try:
             case = case_of(row, catalog)
