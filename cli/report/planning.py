@@ -6,6 +6,7 @@ import math
 from datetime import date
 
 from ...estimators.facts.records import CloudClass
+from ...estimators.models.parameters import count_parameters
 from ...estimators.planning.budget import TRAINING, chance_within
 from ...estimators.planning.option import Limit, Option
 from ...estimators.planning.request import Objective
@@ -20,7 +21,9 @@ from .training import layout_text, price_text
 def headline(plan: Plan) -> str:
     """Return the sentence a person reads first, and the verdict behind it."""
     chosen, request = plan.chosen, plan.setting.request
-    model = f"a {show_count(chosen.size.params)} model on {show_count(chosen.size.tokens)} tokens"
+    model = f"{_model_text(plan)} on {show_count(chosen.size.tokens)} tokens"
+    if request.inference_tokens:
+        model += f" and serves it for {show_count(request.inference_tokens)}"
     run = f"{hardware_text(chosen)} for {show_duration(chosen.seconds.mid)}"
     prices = "at your price" if chosen.offer.quote is None else f"at {chosen.offer.terms} prices"
     if request.budget_usd is not None:
@@ -33,8 +36,20 @@ def headline(plan: Plan) -> str:
         text += f"{run} {prices}."
     if plan.advice.fine_tune and plan.advice.rival:
         text += f" Do not pre-train: fine-tune {plan.advice.rival.name}, which is open, of this size, and has had "
-        text += f"{show_count(plan.advice.compute_ratio, 2)} times the compute."
+        text += f"{_times(plan.advice.compute_ratio)} the compute."
     return text
+
+
+def _model_text(plan: Plan) -> str:
+    shape = plan.setting.shape
+    if shape is None:
+        return f"a {show_count(plan.chosen.size.params)} model"
+    is_size = shape.family == "sized"
+    return f"a {shape.name} model" if is_size else shape.name
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
 
 
 def hardware_text(option: Option) -> str:
@@ -50,8 +65,9 @@ def plan_facts(plan: Plan) -> Facts:
     chosen, found = plan.chosen, plan.chosen.answer
     ratio = chosen.size.tokens / chosen.size.params
     first = plan.relaxations[0]
+    params = exact(chosen.size.params, "params")
     items: list[tuple[str, str, Cell, str]] = [
-        ("params", "Model", exact(chosen.size.params, "params"), shape_text(chosen)),
+        ("params", "Active" if chosen.shape.is_mixture else "Model", params, shape_text(chosen)),
         ("tokens", "Tokens", tokens(plan), f"{show_count(ratio, 3)} per parameter"),
         ("accelerators", "Hardware", hardware_text(chosen), price_text(chosen.offer.quote, found.job.usd_per_hour)),
         ("wall_s", "Time", chosen.seconds, f"goodput {show_percent(chosen.run.goodput.mid)}"),
@@ -80,7 +96,8 @@ def plan_facts(plan: Plan) -> Facts:
 def shape_text(option: Option) -> str:
     """Return the shape in a few words."""
     shape = option.shape
-    return f"{shape.layers} layers of width {shape.hidden:,}, vocabulary {show_count(shape.vocab)}"
+    total = f"of {show_count(count_parameters(shape).total)} in all; " if shape.is_mixture else ""
+    return f"{total}{shape.layers} layers of width {shape.hidden:,}, vocabulary {show_count(shape.vocab)}"
 
 
 def tokens(plan: Plan) -> Quantity:
@@ -147,7 +164,7 @@ def advice_facts(plan: Plan) -> Facts | None:
     trained = f"{show_count(rival.params)} on {show_count(rival.tokens)} tokens"
     items: list[tuple[str, str, Cell, str]] = [
         ("rival", "Open model", rival.name, trained),
-        ("compute_ratio", "Its compute", f"{show_count(advice.compute_ratio, 2)} times the plan's", ""),
+        ("compute_ratio", "Its compute", f"{_times(advice.compute_ratio)} the plan's", ""),
         ("rival_loss", "Its loss", f"{advice.rival_loss:.3f} by the same law, the plan's is {advice.loss:.3f}", ""),
     ]
     if advice.fine_tune:
@@ -314,6 +331,7 @@ def result(plan: Plan) -> dict[str, object]:
         "verdict": "fine-tune" if advice.fine_tune else "pre-train",
         "model": {
             "params": chosen.size.params,
+            "total_params": count_parameters(chosen.shape).total,
             "shape": chosen.shape.name,
             "layers": chosen.shape.layers,
             "hidden": chosen.shape.hidden,

@@ -72,7 +72,7 @@ class HardwareRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceEfficiency:
-    """Share of the dense bf16 peak that serving reaches, prefill and decode together."""
+    """Efficiency of serving over that of training on the same chip, prefill and decode together."""
 
     low: float
     mid: float

@@ -43,8 +43,8 @@ def binding(chosen: Option, setting: Setting) -> tuple[Relaxation, ...]:
         found.append(_grown(chosen, setting, "deadline", "twice the time", 2.0, binds=False))
     else:
         factor = setting.money_usd / max(chosen.usd, 1e-9)
-        what = "no deadline" if chosen.limit is Limit.DEADLINE else "as many accelerators as it takes"
-        found.append(_grown(chosen, setting, str(chosen.limit), f"{what}: all the money is used", factor))
+        what = "more time" if chosen.limit is Limit.DEADLINE else "more accelerators"
+        found.append(_grown(chosen, setting, str(chosen.limit), f"{what} to use all the money", factor))
     if request.unique_tokens is not None:
         found.append(_new_data(chosen, setting, request.unique_tokens))
     if chosen.is_memory_bound:

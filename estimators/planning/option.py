@@ -116,7 +116,7 @@ def sketch(offer: Offer, setting: Setting) -> Sketch | None:
         InputError: the accelerator lacks the precision.
     """
     allowed = counts(offer, setting.request, setting.defaults)
-    target = _target(offer, setting)
+    target = _target(setting)
     if target:
         return _sketch_target(offer, setting, allowed, target)
     return _sketch_money(offer, setting, allowed)
@@ -131,7 +131,7 @@ def _sketch_target(offer: Offer, setting: Setting, allowed: tuple[int, ...], siz
         return size.flops / (n * rate(offer, n, size.params, setting))
 
     n, limit = _count(offer, setting, fitting, seconds, size)
-    usd = seconds(n) * n / HOUR * offer.usd_per_hour.mid + serving_usd(offer, size, setting)
+    usd = seconds(n) * n / HOUR * offer.usd_per_hour.mid + serving_usd(offer, n, size, setting)
     return Sketch(
         offer=offer,
         accelerators=n,
@@ -155,7 +155,7 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
         return run_hours * HOUR / count
 
     for _ in range(_ROUNDS):
-        weight = inference_weight(offer, n, params, setting)
+        weight = inference_weight(params, setting)
         if math.isinf(hours):
             n, limit = allowed[-1], Limit.DEADLINE
         else:
@@ -163,7 +163,7 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
             if not fitting:
                 return None
             # The first guess of the size may be far too large to serve, so the run keeps a part in any case.
-            run_hours = max(hours - serving_usd(offer, size, setting) / price, hours / 20)
+            run_hours = max(hours - serving_usd(offer, n, size, setting) / price, hours / 20)
             n, limit = _count(offer, setting, fitting, seconds, size)
         speed = n * rate(offer, n, params, setting)
         most_flops = math.inf if limit is Limit.BUDGET else setting.longest_s * speed
@@ -180,14 +180,19 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
         accelerators=n,
         size=size,
         seconds=size.flops / (n * rate(offer, n, params, setting)),
-        usd=size.flops / rate(offer, n, params, setting) / HOUR * price + serving_usd(offer, size, setting),
+        usd=size.flops / rate(offer, n, params, setting) / HOUR * price + serving_usd(offer, n, size, setting),
         limit=limit,
         is_memory_bound=params >= largest * (1 - 1e-9),
     )
 
 
 def _count(
-    offer: Offer, setting: Setting, fitting: list[int], seconds: Callable[[int], float], size: Size
+    offer: Offer,
+    setting: Setting,
+    fitting: list[int],
+    seconds: Callable[[int], float],
+    size: Size,
+    slow: float | None = None,
 ) -> tuple[int, Limit]:
     """Return the number of accelerators and what it is limited by.
 
@@ -196,21 +201,20 @@ def _count(
     fed for at least a day.
     """
     request, defaults = setting.request, setting.defaults
+    fed = [n for n in fitting if n <= most_fed(size, offer, setting)]
+    fitting = fed or fitting[:1]
     if request.aim is Objective.TIME:
         usual = max(offer.usual, request.max_accelerators or 0, request.accelerators or 0)
         shortest = defaults.shortest_cluster_run_days.value * DAY
-        fast = [
-            n
-            for n in fitting
-            if n <= usual and n <= most_fed(size, offer) and (n <= offer.node or seconds(n) >= shortest)
-        ]
+        fast = [n for n in fitting if n <= usual and (n <= offer.node or seconds(n) >= shortest)]
         return (fast[-1] if fast else fitting[0]), Limit.BUDGET
     deadline = request.deadline_s
     if deadline is None:
         calm = next((n for n in fitting if seconds(n) <= _patience_s(n, defaults)), fitting[-1])
         return calm, Limit.BUDGET if seconds(calm) <= setting.longest_s else Limit.ACCELERATORS
-    band = reached(offer, fitting[0], size.params, setting).mfu
-    slow = band.mid / band.low
+    if slow is None:
+        band = reached(offer, fitting[0], size.params, setting).mfu
+        slow = band.mid / band.low
     sure = next((n for n in fitting if seconds(n) * slow <= deadline), None)
     middle = next((n for n in fitting if seconds(n) <= deadline), None)
     if sure or middle:
@@ -223,13 +227,12 @@ def _patience_s(n: int, defaults: PlanDefaults) -> float:
     return next((row.days for row in defaults.patience if n <= row.accelerators), defaults.patience[-1].days) * DAY
 
 
-def most_fed(size: Size, offer: Offer) -> int:
-    """Return how many accelerators the largest useful batch feeds, one sequence each or one per link domain."""
-    from ..scaling.hyperparameters import critical_batch_tokens
+def most_fed(size: Size, offer: Offer, setting: Setting) -> int:
+    """Return how many accelerators the usual batch feeds: a sequence for each, or for each group of 8 on a fast link."""
+    from ..scaling.hyperparameters import step_law_batch_tokens
 
-    sequences = critical_batch_tokens(size.tokens) / 8192
-    together = min(offer.accelerator.link_domain or 1, 8) if size.params > 1e10 else 1
-    return max(1, int(sequences * together))
+    sequences = step_law_batch_tokens(size.tokens) / setting.defaults.job.sequence_tokens(size.params)
+    return max(1, int(sequences * min(offer.accelerator.link_domain or 1, 8)))
 
 
 # --- rates ----------------------------------------------------------------------------------------------------------
@@ -252,20 +255,18 @@ def reached(offer: Offer, n: int, params: float, setting: Setting) -> Efficiency
     )
 
 
-def inference_weight(offer: Offer, n: int, params: float, setting: Setting) -> float:
-    """Return the price of an inference FLOP over that of a training FLOP on the same chip."""
-    known = reached(offer, n, params, setting)
-    return rate(offer, n, params, setting) / (known.peak_flops_per_s * setting.defaults.inference.mid)
+def inference_weight(params: float, setting: Setting) -> float:
+    """Return the price of an inference FLOP over that of a training FLOP (6 N D) on the same chip."""
+    return 1 / (setting.defaults.inference.mid * flop_ratio(params, setting))
 
 
-def serving_usd(offer: Offer, size: Size, setting: Setting) -> float:
+def serving_usd(offer: Offer, n: int, size: Size, setting: Setting) -> float:
     """Return the cost of serving all inference tokens at 2 N FLOP each, middle efficiency and price."""
     tokens = setting.request.inference_tokens
     if not tokens:
         return 0.0
-    peak = reached(offer, 1, size.params, setting).peak_flops_per_s
-    hours = 2 * size.params * tokens / (peak * setting.defaults.inference.mid) / HOUR
-    return hours * offer.usd_per_hour.mid
+    flops = 2 * size.params * tokens * inference_weight(size.params, setting)
+    return flops / rate(offer, n, size.params, setting) / HOUR * offer.usd_per_hour.mid
 
 
 def flop_ratio(params: float, setting: Setting) -> float:
@@ -298,8 +299,16 @@ def shape_of(params: float) -> ModelShape:
 
 @lru_cache(maxsize=64)
 def _sized(params: float) -> ModelShape:
+    from ..facts.sizing import load_sizing
     from ..models.sized import SizeWanted, sized_shape
 
+    least, most = load_sizing().least, load_sizing().most
+    if not least <= params <= most:
+        what, change = ("small", "raise") if params < least else ("large", "lower")
+        raise AnswerIsNo(
+            f"this comes to a model of {show_count(params)} parameters, too {what} to plan (shapes are made from "
+            f"{show_count(least)} to {show_count(most)}); {change} the money, the time or the target."
+        )
     return sized_shape(SizeWanted(params), show_count(params))
 
 
@@ -321,8 +330,8 @@ def most_params(n: int, offer: Offer, setting: Setting) -> float:
     return shards * offer.accelerator.usable_memory_bytes * job.usable_share / job.bytes_per_param
 
 
-def _target(offer: Offer, setting: Setting) -> Size | None:
-    weight = inference_weight(offer, 64, setting.sizing.params or 1e9, setting)
+def _target(setting: Setting) -> Size | None:
+    weight = inference_weight(setting.sizing.params or 1e9, setting)
     target = setting.sizing.target(weight)
     if target is None and math.isinf(setting.money_usd) and not setting.request.is_cluster_for_a_time:
         target = setting.sizing.natural()
@@ -342,7 +351,10 @@ def work_out(drawn: Sketch, setting: Setting) -> Option:
     """
     shape, found = _first_that_fits(drawn, setting)
     size = Size(counted_params(shape), drawn.size.tokens)
-    if drawn.limit is Limit.TARGET or _target(drawn.offer, setting) is not None:
+    if drawn.limit is Limit.TARGET or _target(setting) is not None:
+        again = _recounted(drawn, found, setting)
+        if again.accelerators != drawn.accelerators:
+            drawn, found = again, _answer(shape, size.tokens, again, setting)
         return _option(drawn, setting, shape, size, found)
     size = _resized(_spend(found, size, drawn, setting), drawn, setting)
     if setting.shape is None:
@@ -353,6 +365,22 @@ def work_out(drawn: Sketch, setting: Setting) -> Option:
         size = _spend(found, size, drawn, setting)
         found = _rerun(found, size.tokens)
     return _option(drawn, setting, shape, size, found)
+
+
+def _recounted(drawn: Sketch, found: JobAnswer, setting: Setting) -> Sketch:
+    """Return the sketch with the number of accelerators that the worked-out speed asks for, not the sketched one."""
+    if setting.request.deadline_s is None:
+        return drawn
+    allowed = counts(drawn.offer, setting.request, setting.defaults)
+    fitting = [n for n in allowed if n >= least_accelerators(drawn.size.params, drawn.offer, setting)]
+    hours = found.run.wall_s.mid * drawn.accelerators
+
+    def seconds(n: int) -> float:
+        return hours / n
+
+    slow = found.run.wall_s.high / found.run.wall_s.mid
+    n, limit = _count(drawn.offer, setting, fitting, seconds, drawn.size, slow)
+    return replace(drawn, accelerators=n, limit=Limit.TARGET if limit is Limit.BUDGET else limit)
 
 
 def _first_that_fits(drawn: Sketch, setting: Setting) -> tuple[ModelShape, JobAnswer]:
@@ -376,7 +404,7 @@ def _first_that_fits(drawn: Sketch, setting: Setting) -> tuple[ModelShape, JobAn
 
 def _resized(size: Size, drawn: Sketch, setting: Setting) -> Size:
     """Return the size that the law takes for the compute that the worked-out job really gets."""
-    weight = inference_weight(drawn.offer, drawn.accelerators, size.params, setting)
+    weight = inference_weight(size.params, setting)
     served = 2 * size.params * (setting.request.inference_tokens or 0.0) * weight
     largest = most_params(drawn.accelerators, drawn.offer, setting)
     if drawn.is_memory_bound:
@@ -418,13 +446,15 @@ def _spend(found: JobAnswer, size: Size, drawn: Sketch, setting: Setting) -> Siz
     run = found.run
     startup = next(loss.seconds.mid for loss in run.losses if loss.name == "start-up")
     per_token = (run.wall_s.mid - startup) / run.tokens
-    money = setting.money_usd - serving_usd(drawn.offer, size, setting)
+    money = setting.money_usd - serving_usd(drawn.offer, drawn.accelerators, size, setting)
     seconds = money / price * HOUR / n
     if drawn.limit is not Limit.BUDGET:
         seconds = min(seconds, setting.longest_s)
     if seconds <= startup:
+        if money <= 0:
+            raise AnswerIsNo("serving takes all the money; raise --budget or lower --inference-tokens.")
         raise AnswerIsNo(
-            f"the money that is left for the run pays for {max(0.0, seconds) / 60:.0f} minutes on {n} "
+            f"the money that is left for the run pays for {seconds / 60:.0f} minutes on {n} "
             f"{drawn.offer.accelerator.name}, less than the start-up takes; raise --budget."
         )
     units = (seconds - startup) / per_token  # tokens of this size that the hours allow
@@ -463,17 +493,17 @@ def _option(drawn: Sketch, setting: Setting, shape: ModelShape, size: Size, foun
         run=found.run,
         loss=setting.sizing.loss(size),
         training_usd=cost,
-        serving_usd=_serving(drawn.offer, size, setting),
+        serving_usd=_serving(drawn, size, setting),
         limit=drawn.limit,
         is_memory_bound=drawn.is_memory_bound,
     )
 
 
-def _serving(offer: Offer, size: Size, setting: Setting) -> Quantity | None:
-    mid = serving_usd(offer, size, setting)
+def _serving(drawn: Sketch, size: Size, setting: Setting) -> Quantity | None:
+    mid = serving_usd(drawn.offer, drawn.accelerators, size, setting)
     if not mid:
         return None
-    known, price = setting.defaults.inference, offer.usd_per_hour
+    known, price = setting.defaults.inference, drawn.offer.usd_per_hour
     down = math.hypot(math.log(known.high / known.mid), math.log(price.mid / price.low))
     up = math.hypot(math.log(known.mid / known.low), math.log(price.high / price.mid))
     basis = "2 N FLOP per token; efficiency of serving is a guess (data/plan_defaults.yaml)"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ENOUGH_COMPUTE = 0.8  # of the best offer's, below which an offer does not race for speed
 CLOSE_RACE = 3  # sketches worked out before one is chosen
 SHOWN_READY, SHOWN_OTHER = 3, 2  # accelerators shown beside the chosen one: those it could be, those it could not
+MIXTURE_PAYS = 7e10  # parameters of a dense model above which nearly all open models of 2025 and later are mixtures
 SMALL_LOSS = 0.02  # nats per token; halving the compute costs about 0.04 where data are new
 VALLEY = 0.06  # waste at which the range of good sizes is printed
 
@@ -331,6 +332,11 @@ def _warnings(chosen: Option, setting: Setting) -> tuple[str, ...]:
         )
     if chosen.shape.is_mixture:
         found.append("The law is for dense models and is used with the active parameters; a mixture does better.")
+    elif size.params > MIXTURE_PAYS:
+        found.append(
+            "Models of this size are mixtures of experts today, which reach the same loss for several times less "
+            "compute; `--model 200B-A20B --tokens 5T` plans one."
+        )
     if chosen.serving_usd:
         found.append("The cost of serving is a stand-in: 2 N FLOP a token at a guessed efficiency.")
     if setting.sizing.law.surface is None:
@@ -348,6 +354,8 @@ def _wasted_on_repeats(chosen: Option, setting: Setting, neighbours: tuple[Alter
     if lost > SMALL_LOSS:
         return ()
     return (
-        f"Data binds: half the compute ({show_usd(half.usd)}) loses only {lost:.3f} nats per token; more unique tokens "
-        "are a better use of the money.",
+        (
+            f"Data binds: half the compute ({show_usd(half.usd)}) loses only {lost:.3f} nats per token; more unique tokens "
+            "are a better use of the money."
+        ),
     )
