@@ -42,3 +42,30 @@ def validate_params(
         rows, summary(rows), {"cases": str(cases) if cases else None}, show_all=all or chosen != "table"
     )
     deliver(document, format=format, output=output, force=force)
+
+
+@app.command("scaling")
+def validate_scaling(
+    cases: CasesOption = None,
+    law: Annotated[
+        str | None, typer.Option("--law", metavar="NAME", help="The law that forecasts your --cases; besiroglu.")
+    ] = None,
+    all: AllOption = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Scaling laws: published optima and losses, each within its own tolerance; or the losses of your runs."""
+    from ...benchmarks.validation.scaling import replay_cases, replay_checks
+    from ...estimators.errors import InputError
+    from ..report.output import choose, deliver
+    from ..report.validate_scaling import scaling_document
+
+    chosen = choose(format, output, force)
+    if law and not cases:
+        raise InputError("--law: the published values name their own laws; it is for runs given with --cases.")
+    rows = replay_cases(cases, law) if cases else replay_checks()
+    document = scaling_document(
+        rows, {"cases": str(cases) if cases else None, "law": law}, show_all=all or chosen != "table"
+    )
+    deliver(document, format=format, output=output, force=force)
