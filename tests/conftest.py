@@ -18,6 +18,16 @@ for _name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TTY_COMPATIBLE"):
 os.environ.update(COLUMNS="80", NO_COLOR="1", TERM="dumb")
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test may depend on how busy the machine is; in CI the same examples every time.
+settings.register_profile(
+    "flopwise",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("flopwise")
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"

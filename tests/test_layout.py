@@ -1,5 +1,6 @@
 """The house stands as drawn: what is shipped, what lies at the root, and which way imports go."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,16 @@ def test_every_data_file_is_shipped():
     there = {path for path in (ROOT / "data").rglob("*") if path.is_file() and path.suffix in (".yaml", ".csv", ".md")}
     there |= {ROOT / "catalog.yaml"} & set(ROOT.iterdir())
     assert sorted(map(str, there - shipped)) == []
+
+
+def test_no_module_on_the_way_to_an_answer_makes_slow_dataclasses():
+    slow = [
+        str(module.relative_to(ROOT))
+        for folder in ("cli", "estimators")
+        for module in (ROOT / folder).rglob("*.py")
+        if re.search(r"^from dataclasses import .*\bdataclass\b", module.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert slow == [], "import dataclass and replace from estimators/frozen.py: it says why"
 
 
 def test_the_plain_install_needs_no_torch_and_dev_pins_one_release():
