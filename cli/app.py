@@ -16,7 +16,6 @@ import errno
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from inspect import getdoc
 from typing import Annotated
@@ -24,6 +23,7 @@ from typing import Annotated
 import typer
 
 from ..estimators.errors import FlopwiseError
+from ..estimators.frozen import dataclass
 
 TAGLINE = "Plan the compute and the data of a model before the first dollar is spent."
 
@@ -54,7 +54,13 @@ VERBS: tuple[Verb, ...] = (
         "One training run: memory, layout, step time, days, cost.",
         "flopwise train --model llama-3-8b --tokens 1T --on h100-sxm:64",
     ),
-    # Verb("finetune", "finetune:finetune", PLAN, "Full, LoRA or QLoRA tuning of a named model.", ""),
+    Verb(
+        "finetune",
+        "finetune:finetune",
+        PLAN,
+        "Full, LoRA or QLoRA tuning of a named model.",
+        "flopwise finetune --model llama-3-8b --examples 50k --tokens-per-example 500 --on h100",
+    ),
     # Verb("memory", "memory:memory", PLAN, "What fits where, broken down.", ""),
     Verb(
         "catalog",

@@ -7,10 +7,10 @@ is what the model was made for, at most 8,192 tokens, at which pre-training is u
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import AnswerIsNo, DoesNotFit, InputError
+from ..frozen import dataclass, replace
 from ..quantity import Quantity
 from .choose import Choice, Clock, GivenClock, Wanted, choose_layout
 from .efficiency import Task
@@ -35,6 +35,7 @@ class Job:
     sequence_tokens: int
     recipe: Recipe
     global_batch: int | None = None
+    ragged: bool = False  # sequences differ in length
     wanted: Wanted | None = None
     task: Task = Task.PRETRAIN
     mfu: float | None = None
@@ -62,6 +63,7 @@ def answer(job: Job, accelerators: int) -> JobAnswer:
     workload = Workload(
         sequence_tokens=job.sequence_tokens,
         global_batch=job.global_batch or default_batch(job.tokens, job.sequence_tokens, accelerators),
+        ragged=job.ragged,
     )
     if job.mfu is None:
         clock = Clock(job.shape, job.accelerator, workload, job.task)
