@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
+from ..frozen import dataclass
 from ..models.cards import NORM_PARAMS, DecoderCard
 from ..models.shape import ModelShape, StateSpaceShape
 from ..names import resolve

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from ..frozen import dataclass
 from .folders import package_folder
 from .schema import Fields
 from .yamlfile import FactFile, Key, read

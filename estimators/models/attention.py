@@ -7,8 +7,8 @@ one query per sequence meets its cached context (`Site.cached_tokens`) and laten
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
+from ..frozen import replace
 from .operators import Cut, Group, Operator, OperatorKind
 from .shape import AttentionShape, LatentShape
 from .site import Site

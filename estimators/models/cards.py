@@ -8,8 +8,8 @@ only `shape()` knows how a card becomes stacks and runs of layers. Field names a
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
+from ..frozen import dataclass
 from .shape import (
     AttentionShape,
     FeedForwardShape,

@@ -11,9 +11,9 @@ over it. All sizes are those of the uncut model for all sequences together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from ..errors import InputError
+from ..frozen import dataclass, replace
 from .attention import attention_operators, cross_attention_operators
 from .blocks import (
     feed_forward_operators,

@@ -8,8 +8,8 @@ in version 5.x (the counts are in the tests). Mixtures of experts and state spac
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
+from ..frozen import replace
 from .cards import DecoderCard
 from .hf_config import Config
 

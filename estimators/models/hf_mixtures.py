@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
+from ..frozen import replace
 from .cards import DecoderCard
 from .hf_config import Config
 from .hf_decoders import Reader, base, biased, olmo2, qwen2

@@ -13,11 +13,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..frozen import dataclass
 from .hf_config import Config, Json
 from .shape import ModelShape
 

@@ -9,8 +9,7 @@ Check values (arXiv:2505.09343, table 1, bf16): DeepSeek-V3 70.272 kB a token, L
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..frozen import dataclass
 from .shape import LayerShape, ModelShape
 
 

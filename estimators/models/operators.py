@@ -10,8 +10,9 @@ Letters: m rows (tokens), n columns out, k columns in; s tokens per sequence; t 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from ..frozen import dataclass
 
 
 class OperatorKind(StrEnum):

@@ -6,8 +6,7 @@ Each follows the checkpoint of its paper to the last bias; `shape()` says which 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..frozen import dataclass
 from .shape import (
     AttentionShape,
     FeedForwardShape,
@@ -176,7 +175,7 @@ class VisionCard:
 
     def shape(self, name: str, family: str = "", *, source: str = "", note: str = "") -> ModelShape:
         """Return the tower with a classifier over `classes`."""
-        from dataclasses import replace
+        from ..frozen import replace
 
         head = ProjectionShape(name="classifier", inputs=self.hidden, outputs=self.classes, bias=True)
         return ModelShape(
@@ -216,7 +215,7 @@ class DualEncoderCard:
 
     def shape(self, name: str, family: str = "", *, source: str = "", note: str = "") -> ModelShape:
         """Return both towers; a sequence is one pair of an image and a text."""
-        from dataclasses import replace
+        from ..frozen import replace
 
         image, text = self.vision, self.text
         vision = replace(

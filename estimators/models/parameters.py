@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
+from ..frozen import dataclass
 from .expansion import owned_operators
 from .operators import Group, Operator, OperatorKind
 from .shape import ModelShape

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from ..errors import InputError, UnknownName
 from ..facts.folders import data_folder
 from ..facts.models import MODELS_FILE, Published, load_preset, preset_names
+from ..frozen import dataclass, replace
 from .shape import ModelShape
 
 FETCH = "flopwise models fetch"

@@ -7,8 +7,9 @@ Presets (`data/models.yaml`), Hugging Face configs and sizes ("7B") all become t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from ..frozen import dataclass
 
 
 class ModelKind(StrEnum):

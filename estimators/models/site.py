@@ -10,8 +10,7 @@ its input. A tensor that two operators read is counted where it is read first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..frozen import dataclass
 from .operators import Cut, Group, Operator, OperatorKind
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from ..errors import InputError
 from ..facts.sizing import SIZING_FILE, Sizing, Span, load_sizing
+from ..frozen import dataclass, replace
 from ..units import read_count, show_count
 from .cards import DecoderCard
 from .shape import ModelShape

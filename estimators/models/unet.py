@@ -7,8 +7,7 @@ reads the skip connections. Convolutions on images are beyond our operators, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..frozen import dataclass
 from .shape import ModelKind, ModelShape, StackShape
 
 

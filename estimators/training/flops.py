@@ -19,10 +19,10 @@ products are added (arXiv:2106.09685).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import InputError
+from ..frozen import dataclass
 from ..models.expansion import expand
 from ..models.operators import Group, Operator, OperatorKind
 from ..models.parameters import adapter_values, adapts
