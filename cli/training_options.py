@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from ..estimators import units
 from ..estimators.errors import InputError
 from ..estimators.facts.records import CloudClass, PricePlan
+from ..estimators.frozen import dataclass
 from ..estimators.quantity import Quantity, exact
 from ..estimators.training.layout import Optimizer, Precision, Recompute
 from .options import complete_accelerator, complete_model, duration, fraction, naming, one_of, tokens, usd, whole

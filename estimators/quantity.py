@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from .frozen import dataclass, replace
 
 EXACT = "exact"
 NO_RANGE = "no basis for a range"

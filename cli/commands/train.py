@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...estimators.errors import AnswerIsNo, InputError
 from ...estimators.facts.catalog import load_catalog
+from ...estimators.frozen import replace
 from ...estimators.models.resolve import resolve_model
 from ...estimators.training.choose import Wanted
 from ...estimators.training.job import (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...estimators.errors import InputError
 from ...estimators.facts.cards import SEEN
 from ...estimators.facts.catalog import Catalog
 from ...estimators.facts.records import Accelerator, CloudClass, Price, PricePlan
+from ...estimators.frozen import dataclass
 from ...estimators.pricing.quote import STALE_AFTER_DAYS, Quote, Reason, is_stale, quote
 from ...estimators.units import show_bytes, show_rate, show_usd
 from .catalog_tables import (

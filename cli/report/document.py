@@ -8,8 +8,8 @@ or text), never formatted numbers, so that every format prints from the same val
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from ...estimators.frozen import dataclass, field
 from ...estimators.quantity import Quantity, Step
 
 

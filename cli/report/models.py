@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ...estimators.facts.models import MODELS_FILE, ModelPreset, Published, as_of
+from ...estimators.frozen import dataclass
 from ...estimators.models.expansion import GENERATING
 from ...estimators.models.kv_cache import kv_cache_bytes
 from ...estimators.models.operators import Group

@@ -5,10 +5,10 @@ discounts, and tokens of public APIs. The head of that file explains its grammar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ..errors import InputError, UnknownName
+from ..frozen import dataclass
 from ..names import fold, nearest
 from .cards import read_source
 from .folders import package_folder

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ..frozen import dataclass
 from ..quantity import Quantity
 from .schema import Fields
 from .yamlfile import FactFile, read

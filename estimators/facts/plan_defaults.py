@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
+from ..frozen import dataclass
 from .folders import package_folder
 from .records import CloudClass, PricePlan
 from .schema import Fields, as_number

@@ -7,8 +7,9 @@ records. Rates are dense. A missing number is None and is never guessed here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from ..frozen import dataclass
 
 
 class CloudClass(StrEnum):

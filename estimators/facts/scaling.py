@@ -8,12 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 from ..errors import FactsError
+from ..frozen import dataclass
 from ..names import resolve
 from .folders import package_folder
 from .yamlfile import read

@@ -8,12 +8,12 @@ tenth of the measured families left out each, so that `flopwise validate` never 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import FactsError
+from ..frozen import dataclass
 from .yamlfile import read
 
 _FOLDER = Path(__file__).parents[2] / "data" / "efficiency"

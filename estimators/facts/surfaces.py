@@ -7,13 +7,14 @@ the catalog; one that has no surface of its own takes that of the relative named
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import FactsError
+from ..frozen import dataclass
 from .yamlfile import read
 
 _FOLDER = Path(__file__).parents[2] / "data" / "efficiency"

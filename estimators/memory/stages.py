@@ -9,7 +9,8 @@ chunks, and one more is being worked on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from ..frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ Experts have N / ep ranks. A frozen base (LoRA) has weights only, at `base_bits`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..facts.memory import MemoryProfile, StateScheme
+from ..frozen import dataclass
 from ..training.layout import Adapter, Layout, Offload, Optimizer, Precision, Recipe, Zero
 
 # Bytes of optimizer state per parameter beside the fp32 copy, in fp32: two moments or one. 8-bit Adam keeps a byte

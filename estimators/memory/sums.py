@@ -8,9 +8,9 @@ frozen base (arXiv:2106.09685) keeps no inputs of matrices that are not adapted,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
+from ..frozen import dataclass
 from ..models.expansion import expand
 from ..models.operators import Cut, Group, Operator, OperatorKind
 from ..models.parameters import adapter_values, adapts

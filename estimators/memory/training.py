@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..facts.memory import MemoryBand, MemoryFacts, MemoryProfile, load_memory_facts
 from ..facts.records import Accelerator
+from ..frozen import dataclass
 from ..models.shape import ModelShape
 from ..quantity import Given, Quantity, Step
 from ..training.layout import Framework, Layout, Precision, Recipe, Workload

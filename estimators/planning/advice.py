@@ -9,9 +9,9 @@ that it has hardly seen: another language, another notation, DNA, or rights that
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..facts.plan_defaults import AdviceRules
+from ..frozen import dataclass
 from ..names import fold
 from ..scaling.surface import TRAINING_FLOPS_PER_PARAM_TOKEN, Surface
 from .sizing import Size

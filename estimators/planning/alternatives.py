@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import FlopwiseError
 from ..facts.records import PricePlan
+from ..frozen import dataclass, replace
 from .hardware import Offer, counts, offers
 from .option import Limit, Option, Setting, sketch, work_out
 from .request import Objective

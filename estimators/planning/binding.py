@@ -7,8 +7,8 @@ loss that follows. Gains are in nats per token and as the compute that the plan 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
+from ..frozen import dataclass, replace
 from ..units import show_count
 from .option import Limit, Option, Setting
 from .sizing import Size

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from statistics import NormalDist
 
 from ..errors import InputError, UnknownName
 from ..facts.plan_defaults import ReserveDefault
+from ..frozen import dataclass
 from ..names import fold, nearest
 from ..quantity import Quantity
 

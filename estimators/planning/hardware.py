@@ -8,7 +8,6 @@ used inside one node only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +15,7 @@ from ..errors import InputError, UnknownName
 from ..facts.efficiency import load_mfu_fit
 from ..facts.plan_defaults import HardwareRules, PlanDefaults
 from ..facts.records import Accelerator, CloudClass, PricePlan
+from ..frozen import dataclass
 from ..quantity import Quantity, exact
 from ..units import show_usd
 

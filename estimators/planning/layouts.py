@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import DoesNotFit, InputError
 from ..facts.software import load_software
+from ..frozen import dataclass, replace
 from ..stepmodel.clock import StepClock
 from ..stepmodel.estimate import estimate_step
 from ..training.layout import Layout, Recipe, Recompute, Workload, Zero

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
 from ..errors import AnswerIsNo, DoesNotFit, InputError
 from ..facts.plan_defaults import PlanDefaults
+from ..frozen import dataclass, replace
 from ..models.parameters import count_parameters
 from ..models.shape import ModelShape
 from ..quantity import Quantity

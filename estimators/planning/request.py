@@ -8,11 +8,11 @@ so that nobody believes it did.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..errors import InputError
 from ..facts.records import CloudClass, PricePlan
+from ..frozen import dataclass, field
 from ..training.layout import Precision
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import AnswerIsNo, DoesNotFit, FlopwiseError, InputError
 from ..facts.plan_defaults import load_plan_defaults
+from ..frozen import dataclass, replace
 from ..models.shape import ModelShape
 from ..quantity import Quantity
 from ..scaling.hyperparameters import Hyperparameters, suggest

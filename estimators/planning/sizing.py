@@ -9,10 +9,10 @@ unique tokens, repetition is weighed exactly (Muennighoff 2023). What the reques
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ..errors import AnswerIsNo, InputError
 from ..facts.scaling import default_law
+from ..frozen import dataclass
 from ..scaling.inference import lifetime_optimum_at_compute, lifetime_optimum_at_loss
 from ..scaling.laws import Law, law
 from ..scaling.numeric import minimize_log, solve_log

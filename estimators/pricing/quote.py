@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ..errors import InputError
 from ..facts.catalog import Catalog
 from ..facts.records import CloudClass, Price, PricePlan
 from ..facts.schema import first_day
+from ..frozen import dataclass
 from ..quantity import Given, Quantity, Step, exact, unranged
 
 STALE_AFTER_DAYS = 90  # the house rule: money older than this is marked

@@ -11,9 +11,8 @@ sizes within 5 % of the best is about four times wide (arXiv:2607.01487).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..facts.scaling import find_card
+from ..frozen import dataclass
 from ..quantity import Quantity, unranged
 from .numeric import solve_log
 from .surface import TRAINING_FLOPS_PER_PARAM_TOKEN

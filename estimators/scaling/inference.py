@@ -9,8 +9,7 @@ For k = 1 the first-order condition is alpha A N^-alpha / (beta B D^-beta) = 1 +
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..frozen import dataclass
 from .numeric import minimize_log, solve_log
 from .surface import TRAINING_FLOPS_PER_PARAM_TOKEN, Surface
 

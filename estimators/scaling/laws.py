@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
 
 from ..errors import InputError
 from ..facts.scaling import LawCard, LawKind, Status, Validity, default_law, find_card, law_cards, uncertainty_facts
+from ..frozen import dataclass
 from ..units import DAY, show_count, show_flops
 from .repetition import Repetition
 from .surface import TRAINING_FLOPS_PER_PARAM_TOKEN, Surface

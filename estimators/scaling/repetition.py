@@ -10,7 +10,8 @@ predicts harm; real runs get worse beyond about 40 epochs, which is a warning el
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from ..frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ alpha A N^-alpha = beta B D^-beta, whatever k is, hence
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
+from ..frozen import dataclass, replace
 from .numeric import minimize_log
 from .repetition import Repetition
 

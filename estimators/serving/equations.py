@@ -14,7 +14,7 @@ Symbols: B sequences in one replica, C tokens of context, n tokens of a prompt, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

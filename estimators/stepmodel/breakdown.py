@@ -6,8 +6,7 @@ gone is the time of the matrix products alone. `combine` is evaluated once for e
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from ..frozen import replace
 from .step import Factors, Parts, combine
 
 _CAUSES: tuple[tuple[str, str, tuple[str, ...]], ...] = (

@@ -9,9 +9,9 @@ Python. The seconds are those of `estimate_step`, to the last digit but rounding
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..frozen import replace
 from ..training.layout import Layout, Recipe, Recompute, Workload
 from .estimate import job_of, operators_of
 from .software import factors_of

@@ -6,11 +6,11 @@ gradients travel, what an adapter trains, whether a ring balances the causal mas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..facts.surfaces import load_surfaces
+from ..frozen import dataclass
 from ..models.expansion import expand
 from ..training.layout import Layout, Offload, Precision, Recipe, Scaling, Workload
 from .chip import Chip, make_chip

@@ -12,8 +12,9 @@ The arithmetic is written with operators only (`-(-a // b)` rounds up), so that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from ..frozen import dataclass
 
 # Output tiles (rows, columns, steps down in efficiency from the largest one) that libraries choose among.
 TILES = ((256.0, 128.0, 0), (128.0, 128.0, 1), (128.0, 64.0, 2))

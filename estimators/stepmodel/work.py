@@ -10,10 +10,10 @@ How tensor, sequence, context and expert parallelism cut an operator is the `Cut
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from ..facts.surfaces import Collective
+from ..frozen import dataclass
 from ..models.operators import Cut, Group, Operator, OperatorKind
 from .chip import Chip
 from .links import collective_seconds

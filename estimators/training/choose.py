@@ -10,10 +10,10 @@ lesser sharding.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import DoesNotFit, InputError
+from ..frozen import dataclass, replace
 from ..units import show_bytes
 from .efficiency import Task
 from .layout import Layout, Recipe, Recompute, Workload, Zero

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ..errors import InputError
 from ..facts.efficiency import MfuFit, load_mfu_fit
 from ..facts.records import Accelerator
+from ..frozen import dataclass
 from ..quantity import Quantity
 from .layout import Precision, Recompute
 

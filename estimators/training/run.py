@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..facts.overheads import Overhead, load_overheads
+from ..frozen import dataclass
 from ..quantity import Given, Quantity, Step, exact, product
 from ..units import HOUR
 from .layout import Layout, Workload
