@@ -45,6 +45,7 @@ class Catalog:
         self._offers: dict[str, list[tuple[FactFile, int, object]]] = {}
         self._legends: dict[str, dict[str, tuple[FactFile, object]]] = {legend: {} for legend in _LEGENDS}
         self._changed: list[tuple[FactFile, str]] = []
+        self._priced: dict[str, tuple[Price, ...]] = {}
         tops = [Fields(layer, (), {} if layer.data is None else layer.data, _OVERLAY) for layer in layers]
         for top in tops:
             self._join_cards(top)
@@ -67,10 +68,12 @@ class Catalog:
 
     def prices_of(self, accelerator: str) -> tuple[Price, ...]:
         """Return all prices of one accelerator (its id), in the order of the files."""
-        return tuple(
-            read_price(file, accelerator, index, offer, clouds=self.clouds, sources=self.sources, origin=file.file)
-            for file, index, offer in self._offers.get(accelerator, ())
-        )
+        if accelerator not in self._priced:
+            self._priced[accelerator] = tuple(
+                read_price(file, accelerator, index, offer, clouds=self.clouds, sources=self.sources, origin=file.file)
+                for file, index, offer in self._offers.get(accelerator, ())
+            )
+        return self._priced[accelerator]
 
     @property
     def priced(self) -> tuple[str, ...]:

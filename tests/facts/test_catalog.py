@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopwise.estimators.errors import FactsError, InputError, UnknownName
@@ -19,7 +19,7 @@ from flopwise.estimators.facts.records import CloudClass
 GIB = 2**30
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def catalog() -> Catalog:
     return load_catalog(use_config_folder=False)
 
@@ -271,6 +271,7 @@ def test_the_config_folder_follows_the_operating_system(quiet_home: Path) -> Non
 RAW = yaml.load((package_folder() / "catalog.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(RAW["accelerators"])))
 def test_a_card_survives_being_written_and_read_again(name: str) -> None:
     import tempfile

@@ -13,7 +13,7 @@ from flopwise.estimators.facts.catalog import Catalog, load_catalog
 FORMATS = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp4", "int8")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def catalog() -> Catalog:
     return load_catalog(use_config_folder=False)
 

@@ -214,6 +214,7 @@ FIELDS_OF_NUMBERS = [
 ]
 
 
+@settings(deadline=None)
 @given(field=st.sampled_from(FIELDS_OF_NUMBERS), number=st.floats(0.001, 1e6), quote=st.booleans())
 def test_text_is_never_trusted_for_a_number(field: str, number: float, quote: bool) -> None:
     catalog = load_catalog(use_config_folder=False)
@@ -241,7 +242,7 @@ JUNK = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from([*CARD, "other"]), JUNK, max_size=6))
 def test_any_card_is_read_or_refused_with_our_error(changes: dict[str, object]) -> None:
     catalog = load_catalog(use_config_folder=False)
@@ -260,7 +261,7 @@ def test_any_card_is_read_or_refused_with_our_error(changes: dict[str, object]) 
         assert str(error).startswith("f:1: ")
 
 
-@settings(max_examples=300)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from([*OFFER, "other"]), JUNK, max_size=6))
 def test_any_offer_is_read_or_refused_with_our_error(changes: dict[str, object]) -> None:
     catalog = load_catalog(use_config_folder=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flopwise.estimators.errors import FactsError
@@ -95,6 +95,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(PLAIN)
 def test_what_pyyaml_writes_is_read_back(data: object) -> None:
     class NoAnchors(yaml.SafeDumper):
@@ -104,6 +105,7 @@ def test_what_pyyaml_writes_is_read_back(data: object) -> None:
     assert read_text(yaml.dump(data, Dumper=NoAnchors, allow_unicode=True), name="f").data == data
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_read_or_refused_with_our_error(text: str) -> None:
     try:

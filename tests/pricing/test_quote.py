@@ -27,7 +27,7 @@ CLOUDS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def catalog() -> Catalog:
     return load_catalog(use_config_folder=False)
 
