@@ -22,6 +22,7 @@ from ...estimators.training.finetune import (
     data_of,
     enough,
 )
+from ...estimators.training.flops import ADAPTER_TARGETS
 from ...estimators.training.job import usual_precision
 from ...estimators.training.layout import Optimizer, Precision, Zero
 from ...estimators.units import read_count
@@ -202,12 +203,12 @@ def finetune(
         wanted=Wanted(micro_batch=micro_batch, zero=None if zero is None else Zero(zero), recompute=recompute),
         usd_per_hour=None,
     )
-    gpus = [chip for chip in facts.accelerators.values() if can_tune(chip, tuning.precision)]
+    gpus = [facts.accelerators[name] for name in facts.priced]
+    gpus = [gpu for gpu in gpus if can_tune(gpu, tuning.precision)]
     accelerator = accelerator or _smallest(tuning, method, gpus)
     usd_per_hour, quote = price_of(PriceAsked(cloud, cloud_class, plan, price), accelerator, facts)
     tuning = replace(tuning, usd_per_hour=usd_per_hour)
-    with naming("--on"):
-        answers = {each: answer_method(tuning, each, accelerator, count or 1, gpus) for each in Method}
+    answers = {each: answer_method(tuning, each, accelerator, count or 1, gpus) for each in Method}
     if answers[method].found is None:
         raise DoesNotFit(_misfit(tuning, method, accelerator, count or 1, answers))
     faster = _packed(tuning, method, accelerator, count or 1) if not data.packed else None
@@ -236,6 +237,9 @@ def _check(
     if method is Method.FULL and (rank or targets):
         flag = "--rank" if rank else "--targets"
         raise InputError(f"{flag}: it has no effect on --method full; leave it out, or choose lora or qlora.")
+    for word in (targets or "all").split(","):
+        if word.strip() not in ADAPTER_TARGETS:
+            raise InputError(f"--targets: '{word}' is not a group of matrices; use {', '.join(ADAPTER_TARGETS)}.")
 
 
 def _smallest(tuning: Tuning, method: Method, gpus: list[Accelerator]) -> Accelerator:

@@ -140,8 +140,7 @@ def train(
             job = replace(job, mfu=mfu if attention_flops is AttentionFlops.CAUSAL else causal_mfu(job, mfu))
     if count is None and deadline is None:
         raise InputError(f"--on: say how many {accelerator.name} ('{on}:64'), or give --deadline to find out.")
-    with naming("--on"):
-        found = answer(job, count) if count else smallest_count(job, deadline or 0.0)
+    found = answer(job, count) if count else smallest_count(job, deadline or 0.0)
     others = neighbours(found)
     document = _document(found, others, resolved, quote, attention_flops, deadline, count)
     document = replace(
@@ -219,8 +218,9 @@ def _headline(found: JobAnswer, deadline: float | None, count: int | None) -> st
     text = f"{job.shape.name} on {show_count(job.tokens)} tokens takes {took} on {chips}{money}."
     if deadline is not None and count is None:
         late = run.wall_s.high > deadline
-        text += f" They are the fewest that meet {show_duration(deadline)} by the middle estimate" + (
-            "; at the slow end they miss it." if late else ", and at the slow end too."
+        text += (
+            f" They are the fewest of the usual counts that meet {show_duration(deadline)} by the middle estimate"
+            + ("; at the slow end they miss it." if late else ", and at the slow end too.")
         )
     elif deadline is not None:
         text += (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...estimators.quantity import Quantity
-from ...estimators.training.layout import Precision, Zero
+from ...estimators.training.layout import Zero
 from ...estimators.units import show, show_bytes, show_count, show_percent
 from .document import Column, Facts, Table, Value
 from .text import range_text
@@ -46,7 +46,7 @@ def run_facts(found: JobAnswer, quote: Quote | None, attention: str) -> Facts:
     lost = max(run.losses, key=lambda loss: loss.seconds.mid)
     items: list[tuple[str, str, Any, str]] = [
         ("wall_s", "Time", run.wall_s, f"{run.optimizer_steps:,} steps; goodput {show_percent(run.goodput.mid, 3)}"),
-        ("accelerator_hours", "Accelerator-hours", run.accelerator_hours, ""),
+        ("accelerator_hours", "Accelerator-hours", run.accelerator_hours.scaled(1.0, "count"), ""),
         ("cost_usd", "Cost", run.cost_usd, price_text(quote, found.job.usd_per_hour)),
         ("tokens_per_s", "Speed", time.tokens_per_s, f"{_per_chip(found)} per accelerator"),
         ("step_time_s", "Step time", time.step_time_s, batch_text(found)),
@@ -111,11 +111,10 @@ def layout_facts(found: JobAnswer) -> Facts:
 
 def _states(found: JobAnswer) -> str:
     recipe = found.choice.recipe
+    kept = {part.name for part in found.choice.memory.parts}
     if recipe.adapter:
         return f"base frozen at {recipe.adapter.base_bits:g} bits, adapters of rank {recipe.adapter.rank}"
-    if recipe.precision is Precision.FP32:
-        return ""
-    return "fp32 copy of the weights" if recipe.fp32_weights else "no fp32 copy"
+    return "fp32 copy of the weights" if "fp32 copy of weights" in kept else ""
 
 
 def time_table(found: JobAnswer) -> Table:

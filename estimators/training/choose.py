@@ -1,6 +1,6 @@
 """A layout for a job: the fastest of the usual ones that fits the memory, and why.
 
-Candidates are what an expert would try: tensor parallelism inside one link domain, pipelines that divide the layers,
+Candidates are what an expert would try: tensor parallelism inside one link domain, pipelines of two layers a stage and more,
 full sharding (ZeRO-3) or sharded optimizer state (ZeRO-1) over what is left, experts over ranks, micro-batches of 1 to
 16, activations kept or recomputed. They are tried from the fastest on until one fits, so most are never sized. What
 the user fixes is not varied. Ties go to the simpler layout: less tensor, then less pipeline parallelism, then the
@@ -221,11 +221,11 @@ class _Sizer:
 def candidates(
     shape: ModelShape, accelerator: Accelerator, accelerators: int, workload: Workload, wanted: Wanted
 ) -> Iterator[tuple[Layout, Recompute]]:
-    """Yield the layouts worth timing; every one divides the accelerators, the layers, the heads and the batch."""
+    """Yield the layouts worth timing; every one divides the accelerators, the heads and the batch."""
     domain = min(accelerator.link_domain or accelerator.accelerators_per_node or 1, LARGEST_TENSOR)
     heads = _heads(shape)
     tensor = _free(wanted.tp, [t for t in _powers(domain) if heads % t == 0])
-    pipe = _free(wanted.pp, [p for p in _powers(min(accelerators, LONGEST_PIPELINE)) if shape.layers % p == 0])
+    pipe = _free(wanted.pp, _powers(min(accelerators, LONGEST_PIPELINE, max(1, shape.layers // 2))))
     context = _free(wanted.cp, _powers(8) if workload.sequence_tokens > LONG_SEQUENCE_TOKENS else [1])
     experts = max((layer.mixture.experts for s in shape.stacks for _, layer in s.runs if layer.mixture), default=1)
     for tp in tensor:
@@ -274,7 +274,7 @@ def _shardings(dp: int, cp: int, pp: int) -> list[Zero]:
 
 def _interleave(layers: int, pp: int, batches: int) -> int:
     """Return the virtual stages that Megatron's interleaved schedule allows, at most 4 (arXiv:2104.04473)."""
-    if pp == 1 or batches % pp:
+    if pp == 1 or batches % pp or layers % pp:
         return 1
     return max(v for v in (1, 2, 3, 4) if layers % (pp * v) == 0)
 
@@ -307,8 +307,6 @@ def _check_wanted(shape: ModelShape, accelerators: int, wanted: Wanted, workload
         raise InputError(f"--tp {tp}: {shape.name} has {heads} attention heads, which {tp} does not divide.")
     if wanted.pp and pp * (wanted.interleave or 1) > shape.layers:
         raise InputError(f"--pp {pp}: {shape.name} has {shape.layers} layers, fewer than the stages asked for.")
-    if wanted.pp and shape.layers % (pp * (wanted.interleave or 1)):
-        raise InputError(f"--pp {pp}: {shape.name} has {shape.layers} layers, which {pp} stages do not divide.")
     if accelerators % (tp * pp * cp):
         raise InputError(
             f"--tp {tp} x --pp {pp} x --cp {cp} = {tp * pp * cp} does not divide {accelerators} accelerators."

@@ -134,10 +134,10 @@ def smallest_count(job: Job, deadline_s: float) -> JobAnswer:
 
 
 def usual_counts(accelerator: Accelerator) -> tuple[int, ...]:
-    """Return the counts worth asking about: powers of two inside a node, then nodes in steps of at most a half."""
+    """Return the counts worth asking about: powers of two inside a node, then nodes in steps of at most a third."""
     node = accelerator.accelerators_per_node or 8
     inside = [2**i for i in range(node.bit_length()) if 2**i < node]
-    nodes = [1, *(size for power in range(1, 14) for size in (2**power, 3 * 2 ** (power - 1)))]
+    nodes = {share << power for power in range(14) for share in (1, 3, 5, 7)}
     return tuple(inside + sorted(node * n for n in nodes if node * n <= MOST_ACCELERATORS))
 
 
