@@ -54,8 +54,8 @@ def granite(c: Config) -> DecoderCard:
 
 
 def mistral(c: Config) -> DecoderCard:
-    """Mistral 7B and its successors: a window over all layers, or none."""
-    return replace(base(c), window=c.optional_whole("sliding_window"))
+    """Mistral 7B and its successors: a window over all layers, over those that `layer_types` names, or none."""
+    return replace(base(c), window=c.optional_whole("sliding_window"), full_attention_layers=c.full_layers())
 
 
 def qwen2(c: Config) -> DecoderCard:
@@ -190,7 +190,7 @@ def opt(c: Config) -> DecoderCard:
         tied=c.tied(True),
         gated=False,
         norm="layernorm",
-        final_norm=c.flag("do_layer_norm_before", True),
+        final_norm=c.flag("do_layer_norm_before", True) and not c.flag("_remove_final_layer_norm", False),
         qkv_bias=bias,
         out_bias=bias,
         mlp_bias=bias,

@@ -27,7 +27,19 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 * 2**20  # a config file is a few kB; more than this is something else
 ENDPOINT = "https://huggingface.co"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_TEXT_PARTS = {"gemma3": "gemma3_text", "llama4": "llama4_text", "qwen2_vl": "qwen2", "qwen2_5_vl": "qwen2"}
+_TEXT_PARTS = {  # models that see or hear, and the architecture of the part that reads and writes text
+    "gemma3": "gemma3_text",
+    "llama4": "llama4_text",
+    "mistral3": "mistral",
+    "qwen2_vl": "qwen2",
+    "qwen2_vl_text": "qwen2",
+    "qwen2_5_vl": "qwen2",
+    "qwen2_5_vl_text": "qwen2",
+    "qwen3_vl": "qwen3",
+    "qwen3_vl_text": "qwen3",
+    "qwen3_vl_moe": "qwen3_moe",
+    "qwen3_vl_moe_text": "qwen3_moe",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +98,15 @@ def shape_from_config(values: Json, name: str) -> ConfigReading:
     if not isinstance(model_type, str) or not model_type:
         raise InputError(f"the config of '{name}' has no 'model_type', so its architecture is not known.")
     remarks: list[str] = []
-    part = values.get("text_config")
-    if model_type not in readers and model_type not in _OTHERS and isinstance(part, Mapping):
-        inner = str(part.get("model_type") or _TEXT_PARTS.get(model_type, ""))
+    if model_type not in readers and model_type not in _OTHERS:
+        part = values.get("text_config")
+        inner = str(part.get("model_type") or model_type) if isinstance(part, Mapping) else model_type
+        inner = _TEXT_PARTS.get(inner, inner)
         if inner in readers:
             remarks.append(f"only the text part of '{model_type}' is counted, its other parts are left out")
-            values, model_type = {**_shared(values), **part}, inner
-    elif model_type in _TEXT_PARTS:
-        remarks.append(f"only the text part of '{model_type}' is counted, its other parts are left out")
-        model_type = _TEXT_PARTS[model_type]
+            model_type = inner
+            if isinstance(part, Mapping):
+                values = {**_shared(values), **part}
     if values.get("num_nextn_predict_layers"):
         remarks.append("the layers for multi-token prediction are left out")
     config = Config(values, model_type)

@@ -216,6 +216,16 @@ def test_the_config_of_gemma_3_may_leave_out_what_its_class_assumes():
     assert reading.remarks == ("only the text part of 'gemma3' is counted, its other parts are left out",)
 
 
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_model_that_sees_is_read_by_its_text_part(nested):
+    text = {**LLAMA_3_8B, "model_type": "qwen2_5_vl_text" if nested else "qwen2_5_vl"}
+    config = {"model_type": "qwen2_5_vl", "text_config": text, "vision_config": {}} if nested else text
+    reading = shape_from_config(config, "x")
+    biases = 32 * (4096 + 2 * 1024)  # of queries, keys and values
+    assert count_parameters(reading.shape).total == 8_030_261_248 + biases
+    assert "only the text part of 'qwen2_5_vl'" in reading.remarks[0]
+
+
 def test_the_config_of_deepseek_v3_gives_the_preset_and_says_what_is_left_out():
     config = {
         "model_type": "deepseek_v3",
