@@ -59,7 +59,7 @@ VERBS: tuple[Verb, ...] = (
         "finetune:finetune",
         PLAN,
         "Full, LoRA or QLoRA tuning of a named model.",
-        "flopwise finetune --model llama-3-8b --examples 50k --tokens-per-example 500 --on h100",
+        "flopwise finetune --model llama-3-8b --tokens 10M --on h100",
     ),
     # Verb("memory", "memory:memory", PLAN, "What fits where, broken down.", ""),
     Verb(

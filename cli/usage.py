@@ -40,7 +40,8 @@ def _about_option(error: typer.TyperException, option: str, context: Any, path: 
         takes_none = "does not take" in error.message
         return f"{option}: it takes no value." if takes_none else f"{option}: a value is missing behind it."
     options = [name for each in _parameters(context) for name in (*each.opts, *each.secondary_opts) if name[:1] == "-"]
-    close = nearest(option, [*options, "--help"], 1) or _by_content(option, options)
+    bare = {name.strip("-"): name for name in reversed([*options, "--help"])}
+    close = tuple(bare[name] for name in nearest(option.strip("-"), bare, 1)) or _by_content(option, options)
     hint = f"; did you mean {close[0]}?" if close else f"; `{path} --help` lists the options."
     return f"`{path}` has no option '{option}'{hint}"
 
@@ -64,6 +65,8 @@ def _bad_value(error: typer.BadParameter) -> str:
         text = f"'{match[2]}' is not one of {', '.join(choices)}{hint}"
     text = re.sub(r"is not a valid int(?:eger)?\.$", "is not a whole number; write for example 8.", text)
     text = re.sub(r"is not a valid float\.$", "is not a number; write for example 0.5.", text)
+    text = re.sub(r"is not in the range ([\d.]+)<=x<=([\d.]+)\.$", r"must lie between \1 and \2.", text)
+    text = re.sub(r"is not in the range x>=([\d.]+)\.$", r"must be at least \1.", text)
     text = text[:1].lower() + text[1:] if text[:2].istitle() else text
     return f"{name}: {text}" if name else text
 

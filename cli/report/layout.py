@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 BOLD, DIM, CYAN, YELLOW = "1", "2", "36", "1;33"
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"\S+(?: %)?")  # a percentage stays together
 
 
 class Styled:
