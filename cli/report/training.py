@@ -209,7 +209,15 @@ def job_result(found: JobAnswer, quote: Quote | None, attention: str) -> dict[st
             "peak_flops_per_s": time.peak_flops_per_s,
             "peak_format": time.peak_format,
             "binding": time.binding,
-            "parts": [{"name": each.name, "seconds": each.seconds, "why": each.why} for each in time.parts],
+            "parts": [
+                {
+                    "name": each.name,
+                    "seconds": each.seconds,
+                    "share": each.seconds / time.step_time_s.mid,
+                    "why": each.why,
+                }
+                for each in time.parts
+            ],
         },
         "layout": {
             "dp": layout.dp,
@@ -280,5 +288,9 @@ def memory_result(found: JobAnswer) -> dict[str, object]:
         "usable_bytes": memory.usable_bytes,
         "probability_of_running_out": memory.probability_of_running_out,
         "instant": memory.peak_instant.name,
-        "parts": [{"name": part.name, "bytes": part.bytes} for part in memory.parts],
+        "share_of_usable": memory.peak.mid / memory.usable_bytes,
+        "parts": [
+            {"name": part.name, "bytes": part.bytes, "share_of_usable": part.bytes / memory.usable_bytes}
+            for part in memory.parts
+        ],
     }
