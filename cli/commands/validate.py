@@ -69,3 +69,29 @@ def validate_scaling(
         rows, {"cases": str(cases) if cases else None, "law": law}, show_all=all or chosen != "table"
     )
     deliver(document, format=format, output=output, force=force)
+
+
+@app.command("training")
+def validate_training(
+    cases: CasesOption = None,
+    all: AllOption = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Training speed: measured runs, each predicted from its configuration alone, its kind left out of the fit."""
+    from ...benchmarks.validation.rows import read_rows
+    from ...benchmarks.validation.selection import worth_scoring
+    from ...benchmarks.validation.shipping import MEASURED
+    from ...benchmarks.validation.training import validate_training as replay
+    from ...estimators.facts.catalog import load_catalog
+    from ..report.output import choose, deliver
+    from ..report.validate_training import training_document
+
+    chosen = choose(format, output, force)
+    measured = read_rows(cases or MEASURED / "training_throughput.csv")
+    rows = replay(worth_scoring(measured, every_quality=cases is not None), load_catalog())
+    document = training_document(
+        rows, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table", held_out=True
+    )
+    deliver(document, format=format, output=output, force=force)
