@@ -42,10 +42,10 @@ def headline(plan: Plan) -> str:
 
 def _model_text(plan: Plan) -> str:
     shape = plan.setting.shape
-    if shape is None:
-        return f"a {show_count(plan.chosen.size.params)} model"
-    is_size = shape.family == "sized"
-    return f"a {shape.name} model" if is_size else shape.name
+    if shape is not None and shape.family != "sized":
+        return shape.name
+    size = shape.name if shape else show_count(plan.chosen.size.params)
+    return f"{'an' if size.startswith(('8', '11.', '18.', '11B', '18B')) else 'a'} {size} model"
 
 
 def _times(ratio: float) -> str:

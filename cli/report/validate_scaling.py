@@ -8,7 +8,6 @@ from ...benchmarks.validation.scaling import ScalingRow
 from ...benchmarks.validation.scores import Score, ScoredRow, scores
 from .document import Cell, Column, Document, Facts, Table, Value
 
-
 ROUNDING = 1e-9  # relative; below it only the last bits of floating point differ
 
 

@@ -31,6 +31,7 @@ from .request import Objective, PlanRequest
 from .sizing import Size, Sizing
 
 _ROUNDS = 4  # of the fixed point between size and efficiency; it converges in two or three
+LARGER_TRIED = 3  # numbers tried beyond the fewest that meet a deadline, besides 2^k and 3 x 2^k
 SHRINK, SHRINKS = 0.8, 6  # of a size that the money would allow and the memory does not
 MOST_DATA_PARALLEL = 2e10  # parameters up to which only data-parallel layouts are tried when they fit
 
@@ -196,8 +197,8 @@ def _count(
 ) -> tuple[int, Limit]:
     """Return the number of accelerators and what it is limited by.
 
-    With a deadline: the fewest that meet it even at the slow end of the range, else in the middle of it. Without: the
-    fewest whose run is not longer than people wait for that many. For the fastest run: the most that can be rented and
+    With a deadline: the fewest that meet it even at the slow end of the range, else as many as there can be. Without:
+    the fewest whose run is not longer than people wait for that many. For the fastest run: the most that can be rented and
     fed for at least a day.
     """
     request, defaults = setting.request, setting.defaults
@@ -216,9 +217,10 @@ def _count(
         band = reached(offer, fitting[0], size.params, setting).mfu
         slow = band.mid / band.low
     sure = next((n for n in fitting if seconds(n) * slow <= deadline), None)
-    middle = next((n for n in fitting if seconds(n) <= deadline), None)
-    if sure or middle:
-        return sure or middle or 0, Limit.BUDGET
+    if sure is not None:
+        return sure, Limit.BUDGET
+    if seconds(fitting[-1]) <= deadline:  # not sure to meet it, so as fast as can be
+        return fitting[-1], Limit.BUDGET
     is_own_limit = request.accelerators is not None or request.max_accelerators is not None
     return fitting[-1], Limit.ACCELERATORS if is_own_limit else Limit.DEADLINE
 
@@ -341,8 +343,10 @@ def _target(setting: Setting) -> Size | None:
 # --- work out -------------------------------------------------------------------------------------------------------
 
 
-def work_out(drawn: Sketch, setting: Setting) -> Option:
+def work_out(drawn: Sketch, setting: Setting, *, thorough: bool = False) -> Option:
     """Return the option with its layout, memory, time and cost; tokens are set so that money or time is used up.
+
+    `thorough` tries more numbers of accelerators for a job with a deadline.
 
     Raises:
         DoesNotFit: no layout fits.
@@ -352,9 +356,7 @@ def work_out(drawn: Sketch, setting: Setting) -> Option:
     shape, found = _first_that_fits(drawn, setting)
     size = Size(counted_params(shape), drawn.size.tokens)
     if drawn.limit is Limit.TARGET or _target(setting) is not None:
-        again = _recounted(drawn, found, setting)
-        if again.accelerators != drawn.accelerators:
-            drawn, found = again, _answer(shape, size.tokens, again, setting)
+        drawn, found = _cheapest_in_time(drawn, found, setting, thorough)
         return _option(drawn, setting, shape, size, found)
     size = _resized(_spend(found, size, drawn, setting), drawn, setting)
     if setting.shape is None:
@@ -367,11 +369,15 @@ def work_out(drawn: Sketch, setting: Setting) -> Option:
     return _option(drawn, setting, shape, size, found)
 
 
-def _recounted(drawn: Sketch, found: JobAnswer, setting: Setting) -> Sketch:
-    """Return the sketch with the number of accelerators that the worked-out speed asks for, not the sketched one."""
-    if setting.request.deadline_s is None:
-        return drawn
-    allowed = counts(drawn.offer, setting.request, setting.defaults)
+def _cheapest_in_time(drawn: Sketch, found: JobAnswer, setting: Setting, thorough: bool) -> tuple[Sketch, JobAnswer]:
+    """Return the number of accelerators that meets the deadline at the least cost, by the worked-out speed.
+
+    Costs rise slowly with the number, but some numbers cut a batch badly, so a few larger ones are tried as well.
+    """
+    request = setting.request
+    if request.deadline_s is None:
+        return drawn, found
+    allowed = counts(drawn.offer, request, setting.defaults)
     fitting = [n for n in allowed if n >= least_accelerators(drawn.size.params, drawn.offer, setting)]
     hours = found.run.wall_s.mid * drawn.accelerators
 
@@ -380,7 +386,25 @@ def _recounted(drawn: Sketch, found: JobAnswer, setting: Setting) -> Sketch:
 
     slow = found.run.wall_s.high / found.run.wall_s.mid
     n, limit = _count(drawn.offer, setting, fitting, seconds, drawn.size, slow)
-    return replace(drawn, accelerators=n, limit=Limit.TARGET if limit is Limit.BUDGET else limit)
+    again = replace(drawn, accelerators=n, limit=Limit.TARGET if limit is Limit.BUDGET else limit)
+    tried = [n]
+    if thorough and request.aim is not Objective.TIME:
+        larger = [m for m in fitting if n < m <= most_fed(drawn.size, drawn.offer, setting)]
+        tried += [m for index, m in enumerate(larger) if index < LARGER_TRIED or m // (m & -m) in (1, 3)]
+    best: tuple[tuple[bool, float], Sketch, JobAnswer] | None = None
+    for count in tried:
+        sketched = replace(again, accelerators=count)
+        try:
+            answered = (
+                found if count == drawn.accelerators else _answer(found.job.shape, found.job.tokens, sketched, setting)
+            )
+        except (DoesNotFit, InputError):
+            continue
+        cost = answered.run.cost_usd.mid if answered.run.cost_usd else 0.0
+        order = (answered.run.wall_s.mid > request.deadline_s, cost)
+        if best is None or order < best[0]:
+            best = order, sketched, answered
+    return (best[1], best[2]) if best else (drawn, found)
 
 
 def _first_that_fits(drawn: Sketch, setting: Setting) -> tuple[ModelShape, JobAnswer]:

@@ -86,6 +86,33 @@ def make_plan(request: PlanRequest, catalog: Catalog) -> Plan:
         InputError: the request contradicts itself or names what does not exist.
         AnswerIsNo: the request is clear and cannot be met (money, time, loss, memory).
     """
+    setting, kept = prepare(request)
+    chosen = best_option(setting, catalog)
+    neighbours = alternatives(chosen, setting, catalog)
+    hardware = (chosen, *_rivals(chosen, setting, catalog))
+    surface, rules = setting.sizing.surface, setting.defaults.advice
+    return Plan(
+        setting=setting,
+        chosen=chosen,
+        hardware=hardware,
+        alternatives=neighbours,
+        front=front((*hardware, *(each.option for each in neighbours))),
+        valley=_valley(chosen, setting),
+        money=_money(chosen, setting, kept),
+        reserves=kept,
+        relaxations=binding(chosen, setting),
+        advice=advise(chosen.size, chosen.loss, surface, open_models(rules), rules),
+        hyperparameters=suggest(chosen.size.params, chosen.size.tokens),
+        warnings=(*_warnings(chosen, setting), *_wasted_on_repeats(chosen, setting, neighbours)),
+    )
+
+
+def prepare(request: PlanRequest) -> tuple[Setting, tuple[Reserve, ...]]:
+    """Return the question made ready, and the reserves in force.
+
+    Raises:
+        InputError: the request contradicts itself or names what does not exist.
+    """
     request.check()
     defaults = load_plan_defaults()
     kept = reserves(defaults.reserves, request.reserve_edits, none=request.no_reserves)
@@ -102,26 +129,19 @@ def make_plan(request: PlanRequest, catalog: Catalog) -> Plan:
     )
     share = sum(reserve.share for reserve in kept)
     money = math.inf if request.budget_usd is None else request.budget_usd * (1 - share)
-    setting = Setting(request=request, defaults=defaults, sizing=sized, money_usd=money, shape=shape)
-    chosen = _choose(offers(catalog, request, defaults), setting)
+    return Setting(request=request, defaults=defaults, sizing=sized, money_usd=money, shape=shape), kept
+
+
+def best_option(setting: Setting, catalog: Catalog) -> Option:
+    """Return the best way to do what is asked.
+
+    Raises:
+        AnswerIsNo: there is none within the money, the time or the memory.
+        InputError: nothing is priced on these terms.
+    """
+    chosen = _choose(offers(catalog, setting.request, setting.defaults), setting)
     _check_limits(chosen, setting)
-    table = _money(chosen, setting, kept)
-    neighbours = alternatives(chosen, setting, catalog)
-    hardware = (chosen, *_rivals(chosen, setting, catalog))
-    return Plan(
-        setting=setting,
-        chosen=chosen,
-        hardware=hardware,
-        alternatives=neighbours,
-        front=front((*hardware, *(each.option for each in neighbours))),
-        valley=_valley(chosen, setting),
-        money=table,
-        reserves=kept,
-        relaxations=binding(chosen, setting),
-        advice=advise(chosen.size, chosen.loss, sized.surface, open_models(defaults.advice), defaults.advice),
-        hyperparameters=suggest(chosen.size.params, chosen.size.tokens),
-        warnings=(*_warnings(chosen, setting), *_wasted_on_repeats(chosen, setting, neighbours)),
-    )
+    return chosen
 
 
 def _shape(request: PlanRequest) -> ModelShape | None:
@@ -145,7 +165,7 @@ def _choose(found: tuple[Offer, ...], setting: Setting) -> Option:
     options: list[Option] = []
     for each in sorted(ready, key=_order(setting)):
         try:
-            options.append(work_out(each, setting))
+            options.append(work_out(each, setting, thorough=True))
         except (DoesNotFit, InputError) as error:
             troubles.append(error)
         if len(options) == CLOSE_RACE:
