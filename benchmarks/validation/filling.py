@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...estimators.models.parameters import count_parameters
-from ...estimators.training.layout import Framework, Precision, Recompute, Scaling, Zero
+from ...estimators.training.layout import AttentionKernel, Framework, Precision, Recompute, Scaling, Zero
 
 if TYPE_CHECKING:
     from ...estimators.facts.records import Accelerator
@@ -118,7 +118,23 @@ def scaling(row: MeasuredRow) -> Scaling:
 
 
 def flash_attention(row: MeasuredRow, said: Settings) -> bool:
-    """Return whether attention is fused; deterministic test runs switch the fused kernels off."""
+    """Return whether attention is fused: everywhere since 2023, but in deterministic test runs, which switch it off."""
     if "determin" in row.configuration.text("flash_attention").lower():
         return False
     return (said.year or 2024) >= 2023 if said.flash_attention is None else said.flash_attention
+
+
+def attention_kernel(row: MeasuredRow) -> AttentionKernel:
+    """Return the generation of the attention kernel that the row names."""
+    text = row.configuration.text("flash_attention").lower()
+    if re.search(r"fa3|fa4|flash-?[34]", text):
+        return AttentionKernel.FLASH_3
+    return AttentionKernel.FLASH_2 if re.search(r"fa2|sdpa|flash-?2", text) else AttentionKernel.DEFAULT
+
+
+def software_year(row: MeasuredRow, said: Settings) -> float | None:
+    """Return when the software was released: the container's month where the notes give one, else the row's year."""
+    container = re.search(r"container (\d\d)\.(\d\d)", row.configuration.text("notes"))
+    if container:
+        return 2000 + int(container[1]) + (int(container[2]) - 1) / 12
+    return said.year

@@ -190,7 +190,8 @@ def _recipe(row: MeasuredRow, said: Settings, accelerator: Accelerator, layout: 
         compiled=bool(said.compiled),
         chunked_loss=bool(said.chunked_loss),
         scaling=filling.scaling(row),
-        software_year=said.year,
+        attention_kernel=filling.attention_kernel(row),
+        software_year=filling.software_year(row, said),
     )
 
 

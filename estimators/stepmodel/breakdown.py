@@ -20,7 +20,7 @@ _CAUSES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("expert all-to-all", "tokens to their experts and back", ("expert",)),
     ("context-parallel ring", "keys and values round the ranks of a sequence", ("context",)),
     ("tensor-parallel collectives", "two all-reduces forward and backward per layer", ("tensor", "sync_s")),
-    ("launch of kernels", "the host cannot issue work as fast as the device does it", ("launch_s", "call_s")),
+    ("launch of kernels", "the host cannot issue work as fast as the device does it", ("launch_s", "call_s", "hook_s")),
     ("elementwise, norms, loss", "memory traffic", ("traffic",)),
     ("score matrices", "attention that writes its scores", ("scores",)),
     ("routing", "permutation of tokens to experts", ("routing",)),

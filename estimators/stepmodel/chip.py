@@ -7,11 +7,11 @@ per peak FLOP is lower than that of the family's reference sustains less of its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..facts.surfaces import Collective, LinkSurface
+from ..frozen import dataclass
 from .surface import MatrixRates
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def make_chip(accelerator: Accelerator, surfaces: Surfaces) -> Chip:
     matrices = {}
     for name, bytes_in in _BYTES.items():
         peak = peaks.get({"bf16": "bf16", "fp8": "fp8", "fp8-block": "fp8", "fp4": "fp4"}[name]) or 0.0
+        if name == "fp8" and family == "TPU" and not peak:
+            peak = peaks.get("int8") or 0.0  # quantised training on TPUs without fp8 runs in int8
         peak = base if name == "bf16" else peak
         surface = surfaces.matrices.get((key, name)) or surfaces.matrices.get(("other", name))
         if not peak or surface is None:

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..frozen import replace
-from ..training.layout import Layout, Recipe, Recompute, Workload
+from ..training.layout import Layout, Recipe, Recompute, Workload, Zero
 from .estimate import job_of, operators_of
 from .software import factors_of
 from .step import Job, Parts, States, schedule, set_again, set_pipeline, stage_seconds, state_counts, states_of
@@ -46,6 +46,7 @@ class StepClock:
         self._factors = factors_of(stack, values)
         self._counts = state_counts(operators_of(shape, workload.sequence_tokens, 1))
         self._layers = shape.layers
+        self._hooks = stack.software == "hf"
         self._passes: dict[tuple[object, ...], _Passes] = {}
         self._works: dict[tuple[object, ...], tuple[Work, Work]] = {}
         self._states: dict[tuple[object, ...], States] = {}
@@ -56,7 +57,8 @@ class StepClock:
         """Return the seconds of one step; the batch is taken to divide."""
         tp, pp, cp, ep, micro = layout.tp, layout.pp, layout.cp, layout.ep, layout.micro_batch
         dp = layout.accelerators // (tp * pp * cp)
-        key = (micro, tp, cp, ep, layout.sequence_parallel, recompute)
+        is_hooked = self._hooks and layout.zero is Zero.PARAMETERS
+        key = (micro, tp, cp, ep, layout.sequence_parallel, recompute, is_hooked)
         passes = self._passes.get(key)
         if passes is None:
             passes = self._passes[key] = self._pass(layout, recompute)
@@ -93,6 +95,7 @@ class StepClock:
             interleave=layout.interleave,
             zero=layout.zero,
             zero_ranks=layout.zero_ranks,
+            hooked=self._hooks and layout.zero is Zero.PARAMETERS,
             sequence_parallel=layout.sequence_parallel,
             micro_batch=layout.micro_batch,
             recompute=recompute,
@@ -100,7 +103,7 @@ class StepClock:
 
     def _pass(self, layout: Layout, recompute: Recompute) -> _Passes:
         job = self._at(layout, recompute)
-        key = (job.micro_batch, job.tp, job.cp, job.ep, job.sequence_parallel)
+        key = (job.micro_batch, job.tp, job.cp, job.ep, job.sequence_parallel, job.hooked)
         work = self._works.get(key)
         if work is None:
             operators = operators_of(job.shape, job.sequence_tokens, job.micro_batch)

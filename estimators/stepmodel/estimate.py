@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..facts.surfaces import load_surfaces
 from ..frozen import dataclass
 from ..models.expansion import expand
-from ..training.layout import Layout, Offload, Precision, Recipe, Scaling, Workload
+from ..training.layout import Layout, Offload, Precision, Recipe, Scaling, Workload, Zero
 from .chip import Chip, make_chip
 from .software import Stack, factors_of, stack_of
 from .step import Factors, Job, Parts, combine, parts_from
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..models.shape import ModelShape
 
 # Gradients travel in 16 bits where the stack keeps them so; Megatron-Core and FSDP reduce in fp32.
-_HALF_GRADIENTS = ("megatron-old", "hf", "internevo", "jax-gpu", "jax-tpu", "neuron", "torchtune")
+_HALF_GRADIENTS = ("megatron-old", "hf", "internevo", "jax-gpu", "jax-gpu-2023", "jax-tpu", "neuron", "torchtune")
 _INT4_GROUP_BITS = 4.25  # GPTQ, whose PyTorch kernels expand weights operator by operator
 _EXPAND_BYTES_FUSED, _EXPAND_BYTES_UNFUSED = 5.0, 30.0  # traffic of expanding one quantised weight
 
@@ -95,7 +95,8 @@ def job_of(
 ) -> tuple[Job, Stack]:
     """Return the job and the stack it runs on."""
     chip = chip_of(accelerator)
-    stack = stack_of(recipe, accelerator, chip)
+    low = low_format(recipe, chip)
+    stack = stack_of(recipe, accelerator, chip, low=low, is_mixture=shape.is_mixture)
     adapter = recipe.adapter
     bits = adapter.base_bits if adapter else 16.0
     half = stack.software in _HALF_GRADIENTS or not recipe.fp32_gradients or not recipe.fp32_weights
@@ -116,7 +117,7 @@ def job_of(
         sequence_parallel=layout.sequence_parallel,
         recompute=recipe.recompute,
         flash=recipe.flash_attention,
-        low=low_format(recipe, chip),
+        low=low,
         optimizer=recipe.optimizer,
         gradient_bytes=2.0 if half else 4.0,
         trained_share=(
@@ -126,6 +127,8 @@ def job_of(
         expand_bytes=_EXPAND_BYTES_UNFUSED if bits == _INT4_GROUP_BITS else _EXPAND_BYTES_FUSED,
         adapter_rank=adapter.rank if adapter else 0,
         offload=Offload.OPTIMIZER in recipe.offload,
+        adapter_targets=adapter.targets if adapter else (),
+        hooked=stack.software == "hf" and layout.zero is Zero.PARAMETERS,
         ring_unbalanced=stack.software.startswith("fsdp"),
     )
     return job, stack

@@ -16,12 +16,13 @@ The formula uses arithmetic only, so that the fit runs the same lines over array
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
 from ..facts.surfaces import Collective
+from ..frozen import dataclass, field
 from ..models.expansion import expand
-from ..models.operators import Cut, Operator, OperatorKind
+from ..models.operators import Cut, Group, Operator, OperatorKind
 from ..models.shape import ModelShape
 from ..training.layout import Optimizer, Recompute, Zero
 from .chip import Chip
@@ -72,6 +73,8 @@ class Job:
     expand_bytes: float = 5.0  # traffic of expanding one quantised weight: fused 5, operator by operator (GPTQ) 30
     adapter_rank: int = 0
     offload: bool = False
+    adapter_targets: tuple[str, ...] = ()
+    hooked: bool = False  # DeepSpeed ZeRO-3
     ring_unbalanced: bool = False  # context parallelism that does not balance the causal mask
 
     @property
@@ -130,6 +133,7 @@ class Factors:
     scores: Any = 1.0
     routing: Any = 1.0
     launch_s: Any = 3e-6  # host seconds per kernel
+    hook_s: Any = 2e-3  # host seconds per layer and pass under DeepSpeed ZeRO-3
     call_s: Any = 10e-6  # host seconds per collective
     tensor: Any = 1.0  # exposed share x slowdown of tensor-parallel collectives
     sync_s: Any = 5e-6  # waiting of tensor ranks for each other, per collective and doubling of the group
@@ -157,15 +161,15 @@ def combine(p: Any, f: Any) -> Any:
 
 def schedule(body_f: Any, body_b: Any, ends_f: Any, ends_b: Any, p: Any, s: Any, f: Any) -> Any:
     """Return what `combine` does from the seconds of one micro-batch's layers and ends, forward and backward."""
-    gather = f.gather * (s.gather + f.network * s.gather_n)
-    scatter = f.gather * (s.scatter + f.network * s.scatter_n)
+    gather = f.gather * _larger(s.gather, f.network * s.gather_n)
+    scatter = f.gather * _larger(s.scatter, f.network * s.scatter_n)
     forward = _larger(body_f + ends_f, gather) + f.contention * gather
     backward = _larger(body_b + ends_b, gather + scatter) + f.contention * (gather + scatter)
     transfer = f.boundary * p.boundaries * (p.boundary + f.network * p.boundary_n)
     stage = forward + backward + transfer
     # The fill is paid by plain stages; the heaviest one paces the steady state.
     bubble = f.fill * p.fill * (body_f + body_b + transfer)
-    reduce = f.reduce * (s.reduce + s.renew + f.network * (s.reduce_n + s.renew_n))
+    reduce = f.reduce * (_larger(s.reduce, f.network * s.reduce_n) + _larger(s.renew, f.network * s.renew_n))
     optimizer = f.optimizer * s.optimizer + s.offload
     busy = p.micro_batches * stage + bubble + reduce + optimizer + f.fixed_s
     straggle = busy * f.straggle * s.log_nodes
@@ -188,23 +192,22 @@ def stage_seconds(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
     traffic_f = f.traffic * w.traffic_f + f.routing * w.routing_f
     traffic_b = f.traffic * w.traffic_b + f.routing * w.routing_b
     wait = f.sync_s * p.log_tp
-    moved_f = f.tensor * (w.tensor_f + f.network * w.tensor_nf) + wait * w.calls_f
-    moved_b = f.tensor * (w.tensor_b + f.network * w.tensor_nb) + wait * w.calls_b
+    moved_f = f.tensor * _larger(w.tensor_f, f.network * w.tensor_nf) + wait * w.calls_f
+    moved_b = f.tensor * _larger(w.tensor_b, f.network * w.tensor_nb) + wait * w.calls_b
     cover = f.cover * w.cover_b
     moved_b = (moved_b**2 + cover**2) ** 0.5 - cover
-    sent_f = f.expert * (w.expert_f + f.network * w.expert_nf)
-    sent_b = f.expert * (w.expert_b + f.network * w.expert_nb)
-    ring_f = f.context * (w.context_f + f.network * w.context_nf)
-    ring_b = f.context * (w.context_b + f.network * w.context_nb)
+    sent_f = f.expert * _larger(w.expert_f, f.network * w.expert_nf)
+    sent_b = f.expert * _larger(w.expert_b, f.network * w.expert_nb)
+    ring_f = f.context * _larger(w.context_f, f.network * w.context_nf)
+    ring_b = f.context * _larger(w.context_b, f.network * w.context_nb)
     device_f = f.overhead * (products_f + attention_f + scores_f + traffic_f) + moved_f + sent_f + ring_f
     again = f.overhead * (
         p.again_matrix * products_f + p.again_attention * (attention_f + scores_f) + p.again_traffic * traffic_f
     ) + p.again_tensor * (moved_f + sent_f + ring_f)
     device_b = f.overhead * (products_b + attention_b + scores_b + traffic_b) + moved_b + sent_b + ring_b + again
-    host_f = f.launch_s * w.kernels_f + f.call_s * w.calls_f
-    host_b = f.launch_s * (w.kernels_b + p.again_traffic * w.kernels_f) + f.call_s * (
-        w.calls_b + p.again_tensor * w.calls_f
-    )
+    host_f = f.launch_s * w.kernels_f + f.call_s * w.calls_f + f.hook_s * w.hooks
+    host_b = f.launch_s * (w.kernels_b + p.again_traffic * w.kernels_f) + f.hook_s * (1.0 + p.again_matrix) * w.hooks
+    host_b = host_b + f.call_s * (w.calls_b + p.again_tensor * w.calls_f)
     return (device_f**_Q + host_f**_Q) ** (1 / _Q), (device_b**_Q + host_b**_Q) ** (1 / _Q)
 
 
@@ -270,12 +273,14 @@ def work_of(job: Job, operators: tuple[Operator, ...]) -> tuple[Work, Work]:
     if job.adapter_rank:
         # Two thin products beside each adapted matrix, forward, for the input's gradient and for both factors.
         rows = job.sequence_tokens * job.micro_batch / job.cp
-        products = sum(op.repeats * op.matrices for op in inside if op.kind is OperatorKind.MATMUL)
+        products = sum(op.repeats * op.matrices for op in inside if _is_adapted(op, job.adapter_targets))
         traffic = products * 4.0 * 2.0 * rows * job.shape.hidden / chip.memory_bytes_per_s / job.tp
         body.traffic_f += 0.5 * traffic
         body.traffic_b += 1.0 * traffic
         body.kernels_f += 4.0 * products
         body.kernels_b += 8.0 * products
+    if job.hooked:
+        body.hooks = float(job.shape.layers)
     if job.frozen_bytes < 2 and job.trained_share < 1:
         # Quantised frozen weights are expanded to 16 bits before every product, forward and backward.
         weights = sum(op.weight_params * op.repeats for op in inside) / job.tp
@@ -287,6 +292,14 @@ def work_of(job: Job, operators: tuple[Operator, ...]) -> tuple[Work, Work]:
         body.attention_f *= 2.0 - 1.0 / job.cp
         body.attention_b *= 2.0 - 1.0 / job.cp
     return body, ends
+
+
+def _is_adapted(op: Operator, targets: tuple[str, ...]) -> bool:
+    """Whether adapters stand beside this product."""
+    if op.kind is not OperatorKind.MATMUL:
+        return False
+    is_attention = op.group in (Group.ATTENTION, Group.CROSS_ATTENTION)
+    return "all" in targets or ("attention" in targets and is_attention) or ("mlp" in targets and not is_attention)
 
 
 def set_pipeline(parts: Parts, job: Job) -> None:
@@ -321,7 +334,8 @@ def states_of(job: Job, counts: tuple[float, float, float]) -> States:
     shards = min(group, job.zero_ranks or group)
     trained = job.trained_share
     s = States()
-    if job.zero is Zero.PARAMETERS:
+    # In a pipeline nobody gathers again for every micro-batch: full sharding keeps the stage whole during the step.
+    if job.zero is Zero.PARAMETERS and pp == 1:
         size = job.frozen_bytes if trained < 1 else 2.0
         for count, ranks, stride in ((dense, shards, tp), (experts, min(shards, expert_group), tp * ep)):
             inside, across = collective_seconds(chip, Collective.ALL_GATHER, count * size, ranks, stride)

@@ -63,6 +63,7 @@ class Work:
     context_nf: float = 0.0
     context_nb: float = 0.0
     cover_b: float = 0.0  # weight gradients of column-parallel products: the input's all-reduce runs beside them
+    hooks: float = 0.0  # layers whose parameters the host fetches and releases by hooks (DeepSpeed ZeRO-3)
     calls_f: float = 0.0  # collectives launched
     calls_b: float = 0.0
 

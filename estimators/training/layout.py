@@ -6,8 +6,9 @@ Terms are Megatron's and DeepSpeed's: tensor (tp), pipeline (pp), context (cp) a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from ..frozen import dataclass
 
 
 class Zero(IntEnum):
@@ -39,6 +40,14 @@ class Precision(StrEnum):
     FP4 = "fp4"
 
 
+class AttentionKernel(StrEnum):
+    """The generation of the fused attention kernel, where it is known; DEFAULT is that of the stack and its year."""
+
+    DEFAULT = "default"
+    FLASH_2 = "flash-2"  # FlashAttention 2 and PyTorch's SDPA (arXiv:2307.08691)
+    FLASH_3 = "flash-3"  # FlashAttention 3 and 4 (arXiv:2407.08608)
+
+
 class Scaling(StrEnum):
     """How low-precision products are scaled: one factor for a tensor, or one for each small block of it."""
 
@@ -64,7 +73,8 @@ class Framework(StrEnum):
     MEGATRON_DEEPSPEED = "megatron-deepspeed"  # fp16/bf16 optimizer of DeepSpeed under Megatron's parallel layers
     FSDP = "fsdp"  # PyTorch FSDP with its own trainer: torchtitan, LLM Foundry, fms-fsdp
     TORCHTUNE = "torchtune"  # one device or FSDP, weights in pure bf16
-    HUGGING_FACE = "hugging-face"  # Transformers and its trainers: PEFT, ms-swift, Axolotl, LLaMA-Factory
+    HUGGING_FACE = "hugging-face"  # Transformers and its trainers: PEFT, Axolotl, LLaMA-Factory
+    MS_SWIFT = "ms-swift"  # Transformers with token accuracy taken from kept logits
     HF_DEEPSPEED = "hf-deepspeed"  # Transformers on DeepSpeed ZeRO: XTuner, Qwen's recipes
     LITGPT = "litgpt"
     UNSLOTH = "unsloth"
@@ -117,7 +127,7 @@ class Adapter:
     targets: tuple[str, ...] = ("attention", "mlp")  # groups of matrices: attention, mlp, head; or "all"
     base_bits: float = 16  # bits per frozen weight; 4 + 0.127 for NF4 with double quantisation (arXiv:2305.14314)
     trains_embeddings: bool = False  # embedding and head are trained in full besides the adapters
-    scales_outputs: bool = False  # a learned scale on outputs, which backward then keeps ((IA)3, adapter v2)
+    scales_outputs: bool = False  # a learned scale on outputs, which backward then keeps (adapter v2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +165,7 @@ class Recipe:
     grouped_kernel: bool = False  # attention reads grouped keys and values as they are (FlashAttention 2 and later)
     compiled: bool = False  # torch.compile or the like fuses elementwise work
     scaling: Scaling = Scaling.TENSOR  # of fp8 products
-    software_year: int | None = None  # when the software was released; None: current
+    attention_kernel: AttentionKernel = AttentionKernel.DEFAULT
+    software_year: float | None = None  # when the software was released (2026.4: end of May 2026); None: current
     step_in_backward: bool = False  # each weight is stepped as soon as its gradient is there; none waits
     chunked_loss: bool = False  # cross-entropy by chunks or fused with the head: logits never exist whole

@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..frozen import dataclass
 from ..models.operators import Group
 from ..models.parameters import ParameterCount, count_parameters
 from ..quantity import Given, Quantity, Step, exact, inverse
@@ -131,9 +131,12 @@ def check_precision(accelerator: Accelerator, recipe: Recipe) -> None:
         InputError: it has not; names the formats that it has.
     """
     name = recipe.precision.value
-    if name in ("bf16", "fp16", "fp32", "tf32") or accelerator.peak_flops_per_s.get(name):
+    rates = accelerator.peak_flops_per_s
+    if name in ("bf16", "fp16", "fp32", "tf32") or rates.get(name):
         return
-    known = ", ".join(accelerator.peak_flops_per_s)
+    if name == "fp8" and accelerator.vendor == "Google" and rates.get("int8"):
+        return  # quantised training on TPUs without fp8 runs in int8
+    known = ", ".join(rates)
     raise InputError(f"{accelerator.name} has no {name} rate in the catalog; it has {known}.")
 
 
@@ -152,7 +155,7 @@ def step_time_at_mfu(
     hfu = mfu * flops.hardware.causal / flops.model.causal * peak / own
     if not 0 < hfu <= 1:
         said = "must be more than 0" if mfu <= 0 else f"would need {hfu:.0%} of the {recipe.precision} peak"
-        raise InputError(f"an MFU of {mfu:.3g} {said}; an efficient run reaches 0.3 to 0.6 in bf16.")
+        raise InputError(f"--mfu: {mfu:.3g} {said}; an efficient run reaches 0.3 to 0.6 in bf16.")
     time = exact(flops.model.causal / (layout.accelerators * peak * mfu), "s", "at the MFU that was given")
     ideal = flops.model.causal / (layout.accelerators * own)
     parts = (

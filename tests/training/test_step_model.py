@@ -81,8 +81,8 @@ def test_no_product_beats_the_roofline(name, m, n, k, batch):
     accelerator = load_catalog().find(name)
     chip = chip_of(accelerator)
     for kind, rates in chip.matrices.items():
-        peak = accelerator.peak_flops_per_s.get({"fp8-block": "fp8", "fp4": "fp4"}.get(kind, kind), 0)
-        peak = peak or chip.dense_flops_per_s
+        sheet = accelerator.peak_flops_per_s
+        peak = sheet.get({"fp8-block": "fp8"}.get(kind, kind)) or sheet.get("int8" if kind == "fp8" else "fp16")
         least = max(
             2.0 * m * n * k * batch / peak,
             batch * (m * k + k * n) * rates.bytes_in / accelerator.memory_bandwidth_bytes_per_s,
