@@ -51,10 +51,11 @@ class JobAnswer:
     workload: Workload
     choice: Choice
     run: TrainingRun
+    clock: Clock  # knows what layouts share; other counts with the same batch reuse it
 
 
-def answer(job: Job, accelerators: int) -> JobAnswer:
-    """Return layout, step and run of the job on `accelerators` chips.
+def answer(job: Job, accelerators: int, clock: Clock | None = None) -> JobAnswer:
+    """Return layout, step and run of the job on `accelerators` chips; `clock` is that of the same job on another count.
 
     Raises:
         InputError: the batch or what the user fixed cannot be cut that way.
@@ -65,7 +66,9 @@ def answer(job: Job, accelerators: int) -> JobAnswer:
         global_batch=job.global_batch or default_batch(job.tokens, job.sequence_tokens, accelerators),
         ragged=job.ragged,
     )
-    if job.mfu is None:
+    if clock and clock.workload == workload:
+        pass
+    elif job.mfu is None:
         clock = Clock(job.shape, job.accelerator, workload, job.task)
     else:
         clock = GivenClock(job.shape, job.accelerator, workload, job.mfu)
@@ -79,7 +82,7 @@ def answer(job: Job, accelerators: int) -> JobAnswer:
         state_bytes=checkpoint_bytes(job),
         usd_per_hour=job.usd_per_hour,
     )
-    return JobAnswer(job=job, accelerators=accelerators, workload=workload, choice=choice, run=run)
+    return JobAnswer(job=job, accelerators=accelerators, workload=workload, choice=choice, run=run, clock=clock)
 
 
 def neighbours(found: JobAnswer) -> tuple[JobAnswer, ...]:
@@ -89,7 +92,7 @@ def neighbours(found: JobAnswer) -> tuple[JobAnswer, ...]:
         if count < 1 or count != int(count) or count > MOST_ACCELERATORS:
             continue
         try:
-            answers.append(answer(_with_batch(found), int(count)))
+            answers.append(answer(_with_batch(found), int(count), found.clock))
         except (InputError, DoesNotFit):
             continue
     return tuple(answers)
@@ -112,7 +115,7 @@ def smallest_count(job: Job, deadline_s: float) -> JobAnswer:
     while low <= high:
         middle = (low + high) // 2
         try:
-            found = answer(job, counts[middle])
+            found = answer(job, counts[middle], last.clock if last else None)
         except DoesNotFit as error:  # fewer do not fit either
             trouble, low = error, middle + 1
             continue
