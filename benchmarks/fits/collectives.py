@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import least_squares
@@ -53,7 +55,7 @@ def fit(family: str, collective: str, rows: pd.DataFrame) -> LinkSurface:
     link = rows.link_spec_unidir_gbs.fillna(PCIE_LINK).to_numpy(float) * 1e9
     seconds = rows.latency_us.to_numpy(float) * 1e-6
 
-    def residuals(logs: np.ndarray) -> np.ndarray:
+    def residuals(logs: Any) -> Any:
         told = surface(family, collective, np.exp(logs))
         return np.log(domain_seconds(told, link, size, ranks, root=np.sqrt) / seconds)
 

@@ -157,7 +157,7 @@ class Model:
         self.start = np.log(means)
         self.spread = np.array([PRIORS[n][1] if n in PRIORS else PRIORS[n.split("@")[0]][2] for n in self.names])
         # Which entries multiply into each factor, by row.
-        self.members = {
+        self.members: dict[str, list[Any]] = {
             name: [self.place[name]]
             + [
                 np.array([self.place[list(levels_of(name, stack))[position]] for stack in rows.stacks])
@@ -175,7 +175,7 @@ class Model:
         return combine(self._parts(index), factors)[0]
 
     def _parts(self, index: Vector) -> Any:
-        table = self.rows.parts.iloc[index]
+        table: Any = self.rows.parts.iloc[index]
         whole = SimpleNamespace(body=SimpleNamespace(), ends=SimpleNamespace(), states=SimpleNamespace())
         for name in table.columns:
             owner, _, last = name.rpartition(".")
@@ -205,11 +205,11 @@ class Model:
 
     def left_out(self, groups: Sequence[Any], start: Vector) -> Vector:
         """Return predictions of every row from a fit without its group."""
-        groups = np.asarray(groups)
-        out = np.zeros(len(groups))
-        for group in dict.fromkeys(groups.tolist()):
-            test = np.flatnonzero(groups == group)
-            logs = self.fit(np.flatnonzero(groups != group), tries=12, start=start)
+        labels = np.asarray(groups)
+        out = np.zeros(len(labels))
+        for group in dict.fromkeys(labels.tolist()):
+            test = np.flatnonzero(labels == group)
+            logs = self.fit(np.flatnonzero(labels != group), tries=12, start=start)
             out[test] = self.predict(logs, test)
         return out
 
