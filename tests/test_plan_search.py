@@ -30,6 +30,11 @@ def catalog():
     return load_catalog(use_config_folder=False)
 
 
+@functools.cache
+def startup_plan():
+    return make_plan(PlanRequest(budget_usd=5e4), catalog())
+
+
 def best(**fields) -> Option:
     setting, _ = prepare(PlanRequest(**fields))
     return best_option(setting, catalog())
@@ -49,7 +54,7 @@ def test_more_money_never_gives_a_worse_model(budget, factor):
 def test_a_longer_deadline_never_costs_more(days, factor):
     job = {"model": "llama-3-8b", "tokens": 3e11, "accelerator": "h100-sxm"}
     short, long = best(**job, deadline_s=days * DAY), best(**job, deadline_s=days * factor * DAY)
-    assert long.usd <= short.usd * 1.01  # cutting a batch unevenly moves costs by up to a percent
+    assert long.usd <= short.usd * 1.025  # fewer chips win where they cost 2 % more at most
 
 
 @few
@@ -86,7 +91,7 @@ def test_the_optimum_of_a_compute_is_the_check_value_of_the_default_law():
 
 
 def test_the_small_side_of_the_optimum_is_taken_and_wastes_no_more_than_allowed():
-    plan = make_plan(PlanRequest(budget_usd=5e4), catalog())
+    plan = startup_plan()
     assert plan.chosen.size.params < plan.valley.params.mid
     assert plan.valley.plan_waste == pytest.approx(0.05, abs=0.02)
 
@@ -123,9 +128,8 @@ def test_scarce_data_are_repeated_and_named_as_what_binds():
 
 
 def test_serving_many_tokens_makes_the_model_smaller_and_is_paid_from_the_budget():
-    alone, served = make_plan(PlanRequest(budget_usd=2e5), catalog()), None
     served = make_plan(PlanRequest(budget_usd=2e5, inference_tokens=1e12), catalog())
-    assert served.chosen.size.params < alone.chosen.size.params
+    assert served.chosen.size.params < best(budget_usd=2e5).size.params
     assert served.money.usd("serving") > 0
     assert served.money.total_usd == 2e5
 
@@ -186,7 +190,7 @@ def test_marketplaces_rent_single_nodes():
 
 
 def test_the_dollars_of_a_startup_are_better_spent_on_fine_tuning():
-    plan = make_plan(PlanRequest(budget_usd=5e4), catalog())
+    plan = startup_plan()
     assert plan.advice.fine_tune
     assert plan.advice.rival.params == pytest.approx(plan.chosen.size.params, rel=0.5)
     assert plan.advice.compute_ratio > 10
@@ -203,7 +207,7 @@ def test_closed_models_are_no_rivals():
 
 
 def test_nothing_on_the_front_is_beaten_in_cost_time_and_loss():
-    plan = make_plan(PlanRequest(budget_usd=5e4), catalog())
+    plan = startup_plan()
     points = [(option.usd, option.seconds.mid, option.loss) for option in plan.front]
     assert points
     assert not any(all(x <= y for x, y in zip(a, b, strict=True)) and a != b for a in points for b in points)
@@ -211,7 +215,7 @@ def test_nothing_on_the_front_is_beaten_in_cost_time_and_loss():
 
 
 def test_neighbours_move_what_they_promise():
-    plan = make_plan(PlanRequest(budget_usd=5e4), catalog())
+    plan = startup_plan()
     found = {each.name: each.option for each in plan.alternatives}
     assert found["faster"].seconds.mid < plan.chosen.seconds.mid
     assert found["cheaper"].usd < plan.chosen.usd

@@ -32,6 +32,7 @@ from .sizing import Size, Sizing
 
 _ROUNDS = 4  # of the fixed point between size and efficiency; it converges in two or three
 LARGER_TRIED = 3  # numbers tried beyond the fewest that meet a deadline, besides 2^k and 3 x 2^k
+CLOSE_COST = 1.02  # a larger cluster must save more than this to be worth it
 SHRINK, SHRINKS = 0.8, 6  # of a size that the money would allow and the memory does not
 MOST_DATA_PARALLEL = 2e10  # parameters up to which only data-parallel layouts are tried when they fit
 
@@ -372,7 +373,8 @@ def work_out(drawn: Sketch, setting: Setting, *, thorough: bool = False) -> Opti
 def _cheapest_in_time(drawn: Sketch, found: JobAnswer, setting: Setting, thorough: bool) -> tuple[Sketch, JobAnswer]:
     """Return the number of accelerators that meets the deadline at the least cost, by the worked-out speed.
 
-    Costs rise slowly with the number, but some numbers cut a batch badly, so a few larger ones are tried as well.
+    Costs rise slowly with the number, but some numbers cut a batch badly, so a few larger ones are tried as well; the
+    fewest that are within 2 % of the least cost win.
     """
     request = setting.request
     if request.deadline_s is None:
@@ -389,22 +391,25 @@ def _cheapest_in_time(drawn: Sketch, found: JobAnswer, setting: Setting, thoroug
     again = replace(drawn, accelerators=n, limit=Limit.TARGET if limit is Limit.BUDGET else limit)
     tried = [n]
     if thorough and request.aim is not Objective.TIME:
-        larger = [m for m in fitting if n < m <= most_fed(drawn.size, drawn.offer, setting)]
+        most = min(most_fed(drawn.size, drawn.offer, setting), max(n, drawn.offer.usual))
+        larger = [m for m in fitting if n < m <= most]
         tried += [m for index, m in enumerate(larger) if index < LARGER_TRIED or m // (m & -m) in (1, 3)]
-    best: tuple[tuple[bool, float], Sketch, JobAnswer] | None = None
+    answers: list[tuple[Sketch, JobAnswer]] = []
     for count in tried:
         sketched = replace(again, accelerators=count)
         try:
-            answered = (
-                found if count == drawn.accelerators else _answer(found.job.shape, found.job.tokens, sketched, setting)
-            )
+            is_known = count == drawn.accelerators
+            answered = found if is_known else _answer(found.job.shape, found.job.tokens, sketched, setting)
         except (DoesNotFit, InputError):
             continue
-        cost = answered.run.cost_usd.mid if answered.run.cost_usd else 0.0
-        order = (answered.run.wall_s.mid > request.deadline_s, cost)
-        if best is None or order < best[0]:
-            best = order, sketched, answered
-    return (best[1], best[2]) if best else (drawn, found)
+        answers.append((sketched, answered))
+    in_time = [each for each in answers if each[1].run.wall_s.mid <= request.deadline_s] or answers
+    enough = CLOSE_COST * min((_cost(each[1]) for each in in_time), default=0.0)
+    return next((each for each in in_time if _cost(each[1]) <= enough), (drawn, found))
+
+
+def _cost(found: JobAnswer) -> float:
+    return found.run.cost_usd.mid if found.run.cost_usd else 0.0
 
 
 def _first_that_fits(drawn: Sketch, setting: Setting) -> tuple[ModelShape, JobAnswer]:
