@@ -47,6 +47,7 @@ SHORT_EXAMPLE_TOKENS = 512  # the longest of a few hundred instruction examples;
 RELEASE_TEST_ACCELERATORS = 128  # Megatron's release tests do not state theirs; a guess
 _FINE_TUNING = (
     Framework.HUGGING_FACE,
+    Framework.MS_SWIFT,
     Framework.HF_DEEPSPEED,
     Framework.TORCHTUNE,
     Framework.UNSLOTH,
@@ -147,8 +148,7 @@ def replay_file(path: Path | None, catalog: Catalog) -> tuple[MemoryResult, ...]
 
 def fold_of_row(row: MeasuredRow, folds: int) -> int:
     """Return the fold whose fit has not seen the row's family."""
-    cells = row.configuration
-    return fold_of(row.source, cells.text("model"), cells.text("accelerator"), folds)
+    return fold_of(row.family, folds)
 
 
 def score(row: MeasuredRow, catalog: Catalog, facts: MemoryFacts) -> MemoryResult:
@@ -232,8 +232,7 @@ def complete(row: MeasuredRow, catalog: Catalog) -> MemoryCase | str:
         name = row.configuration.text("model")
         return f"the row gives no layers and hidden width, and no preset is called '{name}'"
     guessed: list[str] = [what for what in settings.filled if what != "shape by name"]
-    if settings.framework is Framework.HF_DEEPSPEED and not settings.zero:
-        settings = replace(settings, framework=Framework.HUGGING_FACE)  # the same software without ZeRO
+    settings = replace(settings, framework=_framework(settings))
     framework = settings.framework
     layout = _layout(row, settings, guessed)
     recipe = _recipe(settings, layout, guessed)
@@ -252,6 +251,13 @@ def complete(row: MeasuredRow, catalog: Catalog) -> MemoryCase | str:
         is_boundary="boundary" in kind_text,
         guessed=tuple(guessed),
     )
+
+
+def _framework(settings: Settings) -> Framework | None:
+    """Transformers without ZeRO is Transformers; ms-swift stopped keeping logits with its third version (2025)."""
+    is_plain = settings.framework is Framework.HF_DEEPSPEED and not settings.zero
+    is_later_swift = settings.framework is Framework.MS_SWIFT and (settings.year or 0) >= 2025
+    return Framework.HUGGING_FACE if is_plain or is_later_swift else settings.framework
 
 
 def kind_of(text: str) -> MemoryKind:
@@ -293,7 +299,8 @@ def _layout(row: MeasuredRow, settings: Settings, guessed: list[str]) -> Layout:
         sequence = tp > 1 and framework in (Framework.MEGATRON, Framework.FSDP, Framework.INTERNEVO)
     if settings.micro_batch is None:
         guessed.append("micro_batch")
-    expert_tp = 1 if re.search(r"expert-tensor-parallel-size=1\b", settings.notes) else None
+    whole_experts = re.search(r"expert-tensor-parallel-size=1\b", settings.notes) or ep > replicas * cp
+    expert_tp = 1 if whole_experts else None
     return Layout(
         accelerators=replicas * model_parallel,
         tp=tp,
@@ -368,6 +375,9 @@ def _workload(row: MeasuredRow, settings: Settings, layout: Layout, guessed: lis
     kind = row.configuration.text("seq_len_kind").lower()
     if settings.sequence_is_maximum:
         guessed.append("lengths of sequences")
+        spread = re.search(r"mean (\d+) tokens \(std (\d+)\)", kind)
+        if spread:  # few examples are longer than that, whatever the limit
+            tokens = min(tokens, int(spread[1]) + int(spread[2]))
         if "data shorter" in kind or "baseline unpacked" in settings.notes:
             tokens = min(tokens, SHORT_EXAMPLE_TOKENS)
     one_pass = layout.dp * layout.micro_batch

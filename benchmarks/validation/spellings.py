@@ -26,11 +26,12 @@ _FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     (r"maxtext|paxml|\bpax\b|levanter|\bjax\b|pathways|tensorflow|mesh", Framework.JAX),
     (r"megatron-deepspeed|megatron-lm/deepspeed|gpt-neox", Framework.MEGATRON_DEEPSPEED),
     (r"ms-swift megatron", Framework.MEGATRON),
+    (r"swift", Framework.MS_SWIFT),
     (r"megatron|nemo|primus|bridge|simumax|transformer ?engine|\bngc\b|nvidia release", Framework.MEGATRON),
     (r"deepspeed|xtuner|qwen", Framework.HF_DEEPSPEED),
     (r"torchtune", Framework.TORCHTUNE),
     (r"torchtitan|fsdp|composer|foundry|lightning|automodel|nanotron", Framework.FSDP),
-    (r"hf|hugging|transformers|peft|swift|axolotl|llama-?factory|trl|accelerate", Framework.HUGGING_FACE),
+    (r"hf|hugging|transformers|peft|axolotl|llama-?factory|trl|accelerate", Framework.HUGGING_FACE),
     (r"pytorch|torch", Framework.FSDP),
 )
 
@@ -212,8 +213,8 @@ def adapter(
     else:
         names = tuple(name for pattern, name in _TARGET_WORDS[1:] if re.search(pattern, low)) or ("attention",)
     plain = re.search(r"lora|^$|nan", method.lower()) is not None
-    scales = re.search(r"ia3|ia\^3|adapter_v2", method.lower()) is not None
-    if "adapter_v2" in method.lower():
+    scales = "adapter_v2" in method.lower()
+    if scales:
         names = ("attention", "mlp", "head")
     return Adapter(
         rank=int(rank) if rank and plain else 8,

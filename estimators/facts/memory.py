@@ -44,6 +44,7 @@ class MemoryProfile:
     fp32_adapters: bool  # adapter weights in 32 bits beside a 16-bit base
     quantised_extra_bits: float  # per frozen quantised weight, beside its own bits (bitsandbytes; not GPTQ, AWQ)
     fused: bool  # elementwise chains keep their inputs only
+    unties_embeddings: bool  # keeps a copy of a tied table for the head
     expands_kv: bool  # keys and values are repeated for all heads before attention (not with FlashAttention kernels)
     loss_bytes_per_logit: float  # live at once around the loss
     chunked_loss_bytes_per_logit: float  # the same when the loss runs in chunks

@@ -14,12 +14,11 @@ on each pipeline stage; the fullest stage counts. Activations are those of Korth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..facts.memory import MemoryProfile
+from ..frozen import dataclass
 from ..training.layout import Layout, Offload, Recipe, Recompute, Workload, Zero
 from .stages import Stage
-from .states import RankParameters, compute_bytes, state_bytes
+from .states import RankParameters, StateBytes, compute_bytes, state_bytes
 from .sums import BYTES, Cuts, LayerSums, ModelSums
 
 LASTING = frozenset(
@@ -62,7 +61,8 @@ def instants(
 ) -> tuple[Instant, ...]:
     """Return the instants of `stage`, in the order in which they come."""
     several = workload.global_batch > layout.dp * layout.micro_batch
-    states = state_bytes(rank_parameters(sums, stage, layout), layout, recipe, profile)
+    rank = rank_parameters(sums, stage, layout, unties=profile.unties_embeddings)
+    states = state_bytes(rank, layout, recipe, profile)
     work = _Activations(sums, stage, layout, recipe, profile, micro_batches(layout, workload))
     persistent = {
         "weights": states.weights,
@@ -70,14 +70,14 @@ def instants(
         "adapters": states.adapters,
         "fp32 copy of weights": states.master_weights,
         "optimizer moments": states.moments,
-        "communication buffers": _buffers(layout, profile),
+        "communication buffers": _buffers(states, layout, profile),
     }
     accumulates = several or profile.gradients_persist
     gradients = {"gradients": states.gradients}
     before = gradients if accumulates else {}
     gathered = {"gathered layers": states.gathered}
     # whole gradients of a layer exist before they are reduced to shards (ZeRO-2 and 3)
-    whole = {"whole gradients of a layer": _whole_gradients(sums, stage, layout, recipe)} if layout.zero >= 2 else {}
+    whole = {"whole gradients of a layer": _whole_gradients(rank, recipe)} if layout.zero >= 2 else {}
     found = [
         _instant(
             "forward", stage, persistent, before, gathered, {"activations": work.kept, "working set": work.forward}
@@ -109,8 +109,11 @@ def _instant(name: str, stage: Stage, *groups: dict[str, float]) -> Instant:
     return Instant(name, stage.index, tuple(Part(part, size) for part, size in merged.items() if size > 0))
 
 
-def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout) -> RankParameters:
-    """Return the parameters that one rank of `stage` holds after tensor and expert cuts."""
+def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout, *, unties: bool = False) -> RankParameters:
+    """Return the parameters that one rank of `stage` holds after tensor and expert cuts.
+
+    A tied table is held again by a last stage without the embedding, and by software that `unties` it.
+    """
     inside = layout.expert_tp or layout.tp
     dense = expert = adapter = adapter_expert = 0.0
     for count, run in zip(stage.layers, sums.runs, strict=True):
@@ -120,8 +123,8 @@ def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout) -> RankParame
         adapter_expert += count * run.adapter.expert / (layout.ep * inside)
     embedding = sums.embedding_params / layout.tp if stage.has_embedding else 0.0
     head = (sums.head_params + sums.other_params) / layout.tp if stage.has_head else 0.0
-    if stage.has_head and sums.tied and not stage.has_embedding:
-        head += sums.embedding_table / layout.tp  # the last stage keeps its own copy of the tied table
+    if stage.has_head and sums.tied and (unties or not stage.has_embedding):
+        head += sums.embedding_table / layout.tp
     largest = max(
         (
             run.params.repeated + run.params.divided / layout.tp + run.params.expert / (layout.ep * inside)
@@ -141,12 +144,14 @@ def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout) -> RankParame
     )
 
 
-def _buffers(layout: Layout, profile: MemoryProfile) -> float:
-    return profile.buffer_bytes if layout.dp * layout.cp > 1 or profile.gradients_persist else 0.0
+def _buffers(states: StateBytes, layout: Layout, profile: MemoryProfile) -> float:
+    """Buckets have a set size, but need no more than two 16-bit copies of what is trained."""
+    if layout.dp * layout.cp == 1 and not profile.gradients_persist:
+        return 0.0
+    return min(profile.buffer_bytes, 4.0 * states.trained)
 
 
-def _whole_gradients(sums: ModelSums, stage: Stage, layout: Layout, recipe: Recipe) -> float:
-    rank = rank_parameters(sums, stage, layout)
+def _whole_gradients(rank: RankParameters, recipe: Recipe) -> float:
     size = compute_bytes(recipe.precision)
     if recipe.adapter:
         return size * rank.end if recipe.adapter.trains_embeddings else 0.0
@@ -184,11 +189,13 @@ class _Activations:
         recomputes = recipe.recompute is not Recompute.NONE
         scores = max((self._cut(run.scores) for _, run in held), default=0.0) * (not recipe.flash_attention)
         self.recomputed = full if recipe.recompute in (Recompute.FULL, Recompute.PRODUCTS) else scores * recomputes
-        self.forward = largest + (scores if recipe.recompute is not Recompute.NONE else 0.0)
-        self.backward = largest + scores
+        # sequence parallelism gathers a product's whole input (arXiv:2205.05198, section 4.2.2), and its gradient
+        gathered = max((run.input for _, run in held), default=0.0) * self.scale * (self.sequence > 1)
+        self.forward = largest + gathered + (scores if recipe.recompute is not Recompute.NONE else 0.0)
+        self.backward = largest + scores + 2 * gathered
         per_logit = profile.chunked_loss_bytes_per_logit if recipe.chunked_loss else profile.loss_bytes_per_logit
         logits = sums.head_rows * sums.vocab / layout.tp * layout.micro_batch / layout.cp
-        self.loss = logits * per_logit
+        self.loss = logits * per_logit + gathered
         if layout.zero is Zero.PARAMETERS and layout.pp > 1:
             # PyTorch's pipeline schedules hand all micro-batches' outputs back at the end of the step
             self.loss += logits * compute_bytes(recipe.precision) * (micro_batches - 1)
