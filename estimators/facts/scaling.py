@@ -181,6 +181,7 @@ def default_law() -> str:
     return str(_document()["default"])
 
 
+@lru_cache(maxsize=64)
 def find_card(typed: str) -> LawCard:
     """Return the card that `typed` names (forgiving).
 

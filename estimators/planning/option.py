@@ -203,8 +203,8 @@ def _count(
     fed for at least a day.
     """
     request, defaults = setting.request, setting.defaults
-    fed = [n for n in fitting if n <= most_fed(size, offer, setting)]
-    fitting = fed or fitting[:1]
+    most = most_fed(size, offer, setting)
+    fitting = [n for n in fitting if n <= most] or fitting[:1]
     if request.aim is Objective.TIME:
         usual = max(offer.usual, request.max_accelerators or 0, request.accelerators or 0)
         shortest = defaults.shortest_cluster_run_days.value * DAY
