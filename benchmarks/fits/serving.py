@@ -1,0 +1,492 @@
+"""Fit the efficiency of serving on measured rows and write `data/efficiency/serving.yaml` and `serving_folds.yaml`.
+
+    python -m flopwise.benchmarks.fits.serving            fit, score out of fold, write
+    python -m flopwise.benchmarks.fits.serving --score    score only: folds, leave one source out, shuffle test
+
+The model is that of `estimators/serving` (the same functions, with columns of rows for numbers). Each of its few
+parameters is a base plus offsets by level (generation, chip, engine, format, ...), each offset drawn to zero by its own
+width (`SPEC`), so that a level with one row barely moves and an unknown level is the mean. Residuals are logs of
+predicted over measured, with a pseudo-Huber loss; a cell (source x model x accelerator x precision) of n rows weighs
+n**0.3. Gauss-Newton with damping; the Jacobian has one column block per parameter, since offsets add up.
+
+Out of fold means: whole families (source x model x accelerator; MLPerf partners are one source) are left out. Bands
+are quantiles of out-of-fold residuals, cells weighing alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...estimators.facts.catalog import load_catalog
+from ...estimators.facts.serving import load_serving_rules
+from ...estimators.serving import loops
+from ...estimators.serving.equations import ChipRates, Group, ModelCounts, Rates
+from ...estimators.serving.loops import Machine, Speeds, Work
+from ...estimators.serving.setup import LoadRates, chip_rates, levels, slopes
+from ..validation.serving_rows import Case, Metric, Scenario, Unsupported, read_case
+from .common import ROOT, measured
+
+Array = NDArray[np.float64]
+FOLDS = 5
+STRENGTH = 0.1  # weight of the widths below against the residuals
+KNEE = 0.15  # log residual where the loss turns from square to straight
+PROMPT_WEIGHT = 0.7
+CELL_POWER = -0.35  # weight of a row in a cell of n rows: n**-0.35, so n**0.3 for the cell
+STEP = 1e-3
+
+# parameter: is a fraction, start, widths of its offsets by level (in logits or logs), widths of its slopes
+SPEC: Mapping[str, tuple[bool, float, Mapping[str, float], Mapping[str, float]]] = {
+    "weight_bandwidth": (
+        True,
+        0.75,
+        {"generation": 0.3, "chip": 0.2, "engine": 0.5, "engine, format": 0.3, "engine, generation": 0.3},
+        {},
+    ),
+    "decode_compute": (True, 0.5, {"generation": 0.3, "engine": 0.5, "generation, format": 0.3}, {}),
+    "prefill_compute": (
+        True,
+        0.4,
+        {"generation": 0.4, "chip": 0.3, "engine": 0.5, "generation, format": 0.4, "engine, generation": 0.4},
+        {"flops per watt": 0.7},
+    ),
+    "kv_bandwidth": (True, 0.5, {"generation": 0.3, "engine": 0.5}, {}),
+    "attention_compute": (True, 0.3, {"generation": 0.4, "engine": 0.5}, {}),
+    "expert_compute": (True, 0.6, {"engine": 0.4, "format": 0.3}, {}),
+    "expert_bandwidth": (True, 0.7, {"engine": 0.4, "format": 0.3}, {}),
+    "layer_s": (False, 2e-5, {"engine": 0.6, "generation": 0.3}, {}),
+    "mixture_layer_s": (False, 2e-5, {"engine": 0.5}, {}),
+    "step_s": (False, 5e-4, {"engine": 0.6}, {}),
+    "sequence_s": (False, 1e-5, {"engine": 0.6}, {}),
+    "prefill_s": (False, 3e-3, {"engine": 0.6}, {}),
+    "collective_s": (False, 1.2e-5, {"link": 0.6, "engine": 0.4}, {}),
+    "link_fraction": (True, 0.5, {"link": 0.6}, {}),
+    "interference": (False, 0.8, {"engine": 0.3, "mode": 0.4, "engine, mode": 0.2}, {}),
+    "pipelining": (False, 0.5, {"engine": 0.2}, {}),
+    "queue": (False, 1.0, {"engine": 0.5}, {}),
+    "burst": (False, 0.15, {"engine": 0.5, "engine, mode": 0.7}, {}),
+    "wait_steps": (False, 1.2, {"engine": 0.5}, {}),
+    "server_share": (True, 0.92, {}, {}),
+    "excess": (False, 1.0, {}, {}),
+    "occupancy": (True, 0.85, {"engine": 0.4}, {}),
+    "limit_share": (True, 0.75, {"suite": 0.4}, {}),
+}
+BASE_WIDTH = 1.5
+NEGLIGIBLE = 0.004  # offsets below this are not written
+
+
+def stacked(kind: type, records: Sequence[Any]) -> Any:
+    """Return one record of `kind` whose fields are columns over `records`."""
+    return kind(**{field.name: np.array([getattr(r, field.name) for r in records], float) for field in fields(kind)})
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one scenario: their positions among all cases, and their columns."""
+
+    scenario: Scenario
+    rows: NDArray[np.int64]
+    model: ModelCounts
+    chip: ChipRates
+    group: Group
+    work: Work
+    replicas: Array
+    single: Array
+
+
+class Problem:
+    """All cases as columns, targets, levels and the map from coefficients to parameters."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = cases
+        keys = [{**levels(case.setup), "suite": case.suite} for case in cases]
+        keys = [{**each, "engine, mode": f"{each['engine']}|{each['mode']}"} for each in keys]
+        numbers = [slopes(case.setup) for case in cases]
+        self.columns: dict[str, list[tuple[NDArray[np.int64], Array | None]]] = {}
+        self.names: list[tuple[str, str, str]] = []
+        start: list[float] = []
+        width: list[float] = []
+        for name, (is_fraction, initial, offsets, sloped) in SPEC.items():
+            base = np.log(initial / (1 - initial)) if is_fraction else np.log(initial)
+            parts: list[tuple[NDArray[np.int64], Array | None]] = [(np.full(len(cases), len(start)), None)]
+            self.names.append((name, "base", ""))
+            start.append(float(base))
+            width.append(BASE_WIDTH)
+            for level, sigma in offsets.items():
+                known = sorted({each[level] for each in keys} - {""})
+                place = {key: len(start) + i for i, key in enumerate(known)}
+                # rows without the level point at a coefficient that stays zero
+                none = len(start) + len(known)
+                parts.append((np.array([place.get(each[level], none) for each in keys]), None))
+                self.names += [(name, level, key) for key in known] + [(name, level, "")]
+                start += [0.0] * (len(known) + 1)
+                width += [sigma] * len(known) + [1e-6]
+            for slope, sigma in sloped.items():
+                parts.append((np.full(len(cases), len(start)), np.array([each[slope] for each in numbers])))
+                self.names.append((name, "slope", slope))
+                start.append(0.0)
+                width.append(sigma)
+            self.columns[name] = parts
+        self.start, self.width = np.array(start), np.array(width)
+        self.blocks = [self._block(scenario) for scenario in Scenario]
+        targets = [
+            (i, metric, value) for i, case in enumerate(cases) for metric, value in case.measured.items() if value > 0
+        ]
+        self.row = np.array([t[0] for t in targets])
+        self.metric = np.array([t[1].value for t in targets])
+        self.measured = np.array([t[2] for t in targets], float)
+        self.is_speed = np.array([t[1].is_speed for t in targets])
+        cells = [f"{cases[t[0]].cell} | {t[1].is_speed}" for t in targets]
+        self.cell_names, self.cell = np.unique(np.array(cells), return_inverse=True)
+        size = np.bincount(self.cell)[self.cell]
+        self.weight = size**CELL_POWER * np.where(self.is_speed, 1.0, PROMPT_WEIGHT)
+        self.families, self.family = np.unique(np.array([cases[t[0]].family for t in targets]), return_inverse=True)
+        self.sources, self.source = np.unique(
+            np.array([cases[t[0]].family.split(" | ")[0] for t in targets]), return_inverse=True
+        )
+
+    def _block(self, scenario: Scenario) -> Block:
+        rows = [i for i, case in enumerate(self.cases) if case.scenario is scenario]
+        chosen = [self.cases[i] for i in rows]
+        return Block(
+            scenario=scenario,
+            rows=np.array(rows, int),
+            model=stacked(ModelCounts, [case.setup.counts() for case in chosen]),
+            chip=stacked(ChipRates, [chip_rates(case.setup) for case in chosen]),
+            group=stacked(Group, [case.setup.group() for case in chosen]),
+            work=stacked(Work, [case.work for case in chosen]),
+            replicas=np.array([case.replicas for case in chosen], float),
+            single=np.array([case.single_prompt for case in chosen], bool),
+        )
+
+    def values(self, x: Array) -> dict[str, Array]:
+        """Return every parameter's unsquashed column of rows."""
+        made = {}
+        for name, parts in self.columns.items():
+            total = np.zeros(len(self.cases))
+            for place, factor in parts:
+                total += x[place] if factor is None else x[place] * factor
+            made[name] = total
+        return made
+
+    def residuals(self, values: Mapping[str, Array]) -> Array:
+        """Return log(predicted / measured) of every target."""
+        squashed = {
+            name: 1 / (1 + np.exp(-column)) if SPEC[name][0] else np.exp(column) for name, column in values.items()
+        }
+        predicted = {metric.value: np.full(len(self.cases), np.nan) for metric in Metric}
+        for block in self.blocks:
+            if len(block.rows):
+                for metric, column in predict_block(block, squashed).items():
+                    predicted[metric.value][block.rows] = column
+        column = np.select(
+            [self.metric == metric.value for metric in Metric],
+            [predicted[metric.value][self.row] for metric in Metric],
+        )
+        return np.asarray(np.log(column / self.measured))
+
+
+def predict_block(block: Block, squashed: Mapping[str, Array]) -> dict[Metric, Array]:
+    """Return the figures of one scenario's rows, in the rows' units."""
+    own = {name: column[block.rows] for name, column in squashed.items()}
+    loads = LoadRates(**{field.name: own.pop(field.name) for field in fields(LoadRates)})
+    machine = Machine(model=block.model, chip=block.chip, group=block.group, rates=Rates(**own), loads=loads)
+    return figures(block.scenario, machine, block.work, block.replicas, block.single)
+
+
+def figures(scenario: Scenario, machine: Machine, work: Work, replicas: Any, single: Any) -> dict[Metric, Any]:
+    """Return every figure that a scenario predicts, for the whole system, in the rows' units."""
+    prompt_rate = loops.prompt_rate_per_s(machine, work)
+    made: Speeds
+    if scenario is Scenario.STATIC:
+        made = loops.static(machine, work)
+    elif scenario is Scenario.WHOLE:
+        made = loops.static_whole(machine, work)
+    elif scenario is Scenario.QUEUED:
+        made = loops.queued(machine, work)
+    elif scenario is Scenario.STEPS:
+        made = loops.static(machine, decode_only(machine, work))
+    elif scenario is Scenario.BURST:
+        made = loops.burst(machine, work)
+    elif scenario is Scenario.CLOSED:
+        made = loops.closed_loop(machine, work)
+    elif scenario is Scenario.LIMITED:
+        made = loops.limited(machine, work)
+    else:
+        return {Metric.PROMPT: prompt_rate * replicas, Metric.FIRST: 1e3 * work.prompt / prompt_rate}
+    alone = machine.prompt_s(work.prompt * 0.0 + 1.0, work.prompt)
+    first = single * alone + (1.0 - single) * made.first_token_s
+    return {
+        Metric.OUTPUT: made.output_per_s * replicas,
+        Metric.TOKEN: 1e3 * made.token_s,
+        Metric.FIRST: 1e3 * first,
+        Metric.PROMPT: prompt_rate * replicas,
+        Metric.LATENCY: 1e3 * (first + (work.output - 1.0) * made.token_s),
+    }
+
+
+def decode_only(machine: Machine, work: Work) -> Work:
+    """Return the work of a decode pool: a static batch of what its cache holds."""
+    from dataclasses import replace
+
+    batch = loops.larger(loops.smaller(work.cap, work.room * machine.loads.occupancy), 1.0)
+    return replace(work, batch=batch)
+
+
+def fit(problem: Problem, kept: NDArray[np.bool_], *, rounds: int = 15, measured_log: Array | None = None) -> Array:
+    """Return the coefficients fitted on the targets `kept`.
+
+    `measured_log` replaces log(measured) (the shuffle test).
+    """
+    from scipy.sparse import csr_matrix, diags  # a development dependency
+
+    rows = np.flatnonzero(kept)
+    prior = (STRENGTH / problem.width) ** 2
+    shift = 0.0 if measured_log is None else np.log(problem.measured) - measured_log
+
+    def cost(r: Array, x: Array) -> float:
+        own, w = r[rows], problem.weight[rows]
+        loss = 2 * KNEE**2 * (np.sqrt(1 + (own / KNEE) ** 2) - 1)
+        return float((w**2 * loss).sum() + (prior * (x - problem.start) ** 2).sum())
+
+    x = problem.start.copy()
+    values = problem.values(x)
+    r = problem.residuals(values) + shift
+    best, damping = cost(r, x), 1e-3
+    for _ in range(rounds):
+        index: list[Array] = []
+        place: list[Array] = []
+        slope: list[Array] = []
+        for name, parts in problem.columns.items():
+            moved = dict(values)
+            moved[name] = values[name] + STEP
+            gradient = (problem.residuals(moved) + shift - r) / STEP
+            for position, factor in parts:
+                own = gradient if factor is None else gradient * factor[problem.row]
+                index.append(rows)
+                place.append(position[problem.row][rows])
+                slope.append(own[rows])
+        jacobian = csr_matrix(
+            (np.concatenate(slope), (np.concatenate(index), np.concatenate(place))),
+            shape=(len(r), len(x)),
+        )
+        weight = np.zeros(len(r))
+        weight[rows] = problem.weight[rows] ** 2 / np.sqrt(1 + (r[rows] / KNEE) ** 2)
+        normal = (jacobian.T @ diags(weight) @ jacobian).toarray()
+        gradient = jacobian.T @ (weight * r) + prior * (x - problem.start)
+        for _ in range(7):
+            change = -np.linalg.solve(normal + np.diag(prior + damping * np.diag(normal) + 1e-9), gradient)
+            tried = x + np.clip(change, -1.5, 1.5)
+            tried_values = problem.values(tried)
+            tried_r = problem.residuals(tried_values) + shift
+            found = cost(tried_r, tried)
+            if np.isfinite(found) and found < best:
+                damping = max(damping / 4, 1e-6)
+                break
+            damping *= 8
+        else:
+            break
+        gain = best - found
+        x, values, r, best = tried, tried_values, tried_r, found
+        if gain < 5e-4 * best:
+            break
+    return x
+
+
+def cell_errors(problem: Problem, r: Array) -> dict[str, Array]:
+    """Return the median |error| of every cell, for speeds and for prompts."""
+    error = np.abs(np.expm1(r))
+    made = {}
+    for name, chosen in (("speed", problem.is_speed), ("prompt", ~problem.is_speed)):
+        made[name] = np.array([np.median(error[(problem.cell == c) & chosen]) for c in np.unique(problem.cell[chosen])])
+    return made
+
+
+def report(problem: Problem, r: Array, title: str) -> None:
+    """Print median and 90th percentile over cells."""
+    for name, errors in cell_errors(problem, r).items():
+        print(
+            f"{title:34s} {name:7s} {len(errors):4d} cells: median {np.median(errors):.1%}, "
+            f"90th percentile {np.quantile(errors, 0.9):.1%}"
+        )
+
+
+def fold_of(family: str, folds: int = FOLDS) -> int:
+    """Return the fold that leaves a family out."""
+    return int(hashlib.sha256(family.encode()).hexdigest(), 16) % folds
+
+
+def family_key(family: str) -> str:
+    """Return the short hash under which a family is listed."""
+    return hashlib.sha256(family.encode()).hexdigest()[:10]
+
+
+def out_of_fold(problem: Problem, group: NDArray[np.int64]) -> tuple[Array, list[Array]]:
+    """Return residuals of targets whose group the fit left out, and the fits."""
+    r = np.zeros(len(problem.row))
+    fits = []
+    for value in np.unique(group):
+        x = fit(problem, group != value)
+        fits.append(x)
+        out = group == value
+        r[out] = problem.residuals(problem.values(x))[out]
+    return r, fits
+
+
+def bands(problem: Problem, r: Array, new_chip: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
+    """Return 10th and 90th percentiles of measured / predicted by kind; rows of a cell share one vote."""
+    kinds: dict[str, NDArray[np.bool_]] = {}
+    metric = problem.metric
+    for name, chosen in (
+        ("speed", problem.is_speed),
+        ("first token", metric == Metric.FIRST.value),
+        ("prompt rate", metric == Metric.PROMPT.value),
+    ):
+        kinds[name] = chosen & ~new_chip
+        kinds[f"{name}, new chip"] = chosen & new_chip
+    made = {}
+    for name, chosen in kinds.items():
+        if chosen.sum() < 30:
+            continue
+        ratio = np.exp(-r[chosen])
+        vote = 1.0 / np.bincount(problem.cell)[problem.cell[chosen]]
+        order = np.argsort(ratio)
+        share = (np.cumsum(vote[order]) - vote[order] / 2) / vote.sum()
+        low, high = np.interp([0.1, 0.9], share, ratio[order])
+        made[name] = {
+            "low": round(float(low), 3),
+            "high": round(float(high), 3),
+            "rows": int(chosen.sum()),
+            "cells": len(np.unique(problem.cell[chosen])),
+        }
+    return made
+
+
+def parameters_of(problem: Problem, x: Array) -> dict[str, Any]:
+    """Return the fit as the records that `estimators/facts/serving_fit.py` reads."""
+    made: dict[str, Any] = {}
+    for (name, level, key), value in zip(problem.names, x, strict=True):
+        entry = made.setdefault(name, {"fraction": SPEC[name][0], "base": 0.0})
+        if level == "base":
+            entry["base"] = round(float(value), 4)
+        elif level == "slope":
+            entry.setdefault("slopes", {})[key] = round(float(value), 4)
+        elif key and abs(value) >= NEGLIGIBLE:
+            entry.setdefault("offsets", {}).setdefault(level, {})[key] = round(float(value), 3)
+    return made
+
+
+def write(name: str, data: Mapping[str, Any]) -> None:
+    """Write a fit file."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    text = yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, width=120, default_flow_style=None)
+    head = "# Written by benchmarks/fits/serving.py; do not edit.\n"
+    (ROOT / "data" / "efficiency" / name).write_text(head + text, encoding="utf-8")
+
+
+def load_cases() -> list[Case]:
+    """Return every case of the measured table that can be predicted."""
+    catalog, rules = load_catalog(use_config_folder=False), load_serving_rules()
+    cases = []
+    with measured("serving.csv").open(newline="", encoding="utf-8") as file:
+        for record in csv.DictReader(file):
+            if (record.get("quality") or "") in ("D",):
+                continue
+            try:
+                cases.append(read_case(record, catalog, rules))
+            except Unsupported:
+                continue
+    return cases
+
+
+def by_source(problem: Problem, r: Array) -> None:
+    """Print the errors by source."""
+    error = np.abs(np.expm1(r))
+    rows: dict[tuple[bool, str], list[float]] = defaultdict(list)
+    for cell in np.unique(problem.cell):
+        chosen = problem.cell == cell
+        first = np.flatnonzero(chosen)[0]
+        rows[bool(problem.is_speed[first]), problem.sources[problem.source[first]]].append(float(np.median(error[chosen])))
+    for (is_speed, source), values in sorted(rows.items()):
+        print(f"  {'speed ' if is_speed else 'prompt'} {source[:64]:64s} {len(values):4d} {np.median(values):7.1%}")
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Fit, score and write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--score", action="store_true", help="print every score and write nothing")
+    asked = parser.parse_args(list(arguments) if arguments is not None else None)
+    began = time.process_time()
+    problem = Problem(load_cases())
+    everything = np.ones(len(problem.row), bool)
+    x = fit(problem, everything)
+    report(problem, problem.residuals(problem.values(x)), "in sample")
+    fold = np.array([fold_of(problem.families[f]) for f in problem.family])
+    r, fold_fits = out_of_fold(problem, fold)
+    report(problem, r, f"families left out ({FOLDS} folds)")
+    chips = np.array([problem.cases[i].setup.accelerator.id for i in problem.row])
+    chip_group = np.array([fold_of(chip) for chip in chips])
+    chip_r, _ = out_of_fold(problem, chip_group)
+    report(problem, chip_r, f"chips left out ({FOLDS} folds)")
+    by_source(problem, r)
+    if asked.score:
+        source_r, _ = out_of_fold(problem, problem.source)
+        report(problem, source_r, "one source left out")
+        models = np.array([problem.cases[i].setup.shape.name for i in problem.row])
+        model_r, _ = out_of_fold(problem, np.array([fold_of(model) for model in models]))
+        report(problem, model_r, f"models left out ({FOLDS} folds)")
+        random = np.random.default_rng(0)
+        shuffled = np.log(problem.measured).copy()
+        for metric in np.unique(problem.metric):
+            chosen = np.flatnonzero(problem.metric == metric)
+            shuffled[chosen] = shuffled[random.permutation(chosen)]
+        false = fit(problem, fold != 0, measured_log=shuffled)
+        report(problem, problem.residuals(problem.values(false))[...] * np.where(fold == 0, 1, np.nan), "shuffled")
+        sys.exit()
+    both = np.concatenate([r, chip_r])
+    made = _joined_bands(problem, r, chip_r)
+    del both
+    errors = cell_errors(problem, r)
+    head = {
+        "fitted_on": "shared/data/measured/serving.csv",
+        "as_of": time.strftime("%Y-%m-%d"),
+        "rows": len(problem.row),
+        "cells": len(problem.cell_names),
+        "out_of_fold": {
+            name: {"median": round(float(np.median(e)), 4), "p90": round(float(np.quantile(e, 0.9)), 4), "cells": len(e)}
+            for name, e in errors.items()
+        },
+    }
+    known = {"chips": sorted(set(chips.tolist())), "engines": sorted({c.setup.engine_level for c in problem.cases})}
+    write("serving.yaml", {**head, "bands": made, **known, "parameters": parameters_of(problem, x)})
+    write(
+        "serving_folds.yaml",
+        {
+            "families": {family_key(f): fold_of(f) for f in sorted({str(name) for name in problem.families})},
+            "folds": [{**head, "bands": made, **known, "parameters": parameters_of(problem, each)} for each in fold_fits],
+        },
+    )
+    print(f"{time.process_time() - began:.0f} s of processor time")
+
+
+def _joined_bands(problem: Problem, r: Array, chip_r: Array) -> dict[str, dict[str, Any]]:
+    none, every = np.zeros(len(r), bool), np.ones(len(r), bool)
+    return {**bands(problem, r, none), **bands(problem, chip_r, every)}
+
+
+if __name__ == "__main__":
+    main()

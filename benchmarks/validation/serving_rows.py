@@ -1,0 +1,456 @@
+"""One measured serving row into a case: the setup, the load, and which figures were measured.
+
+The columns are those of `data/measured/serving.csv`; a `metric` column, where a file has one, says which figure to
+score. Only configuration columns decide what is predicted: the measured ones are split off by `split`. What a row
+leaves unsaid is filled as its engine does by default, and named in `filled`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from ...estimators.errors import FlopwiseError
+from ...estimators.facts.catalog import Catalog
+from ...estimators.facts.records import Accelerator
+from ...estimators.facts.serving import Engine, ServingRules, Suite, WeightFormat
+from ...estimators.models.shape import ModelShape
+from ...estimators.serving.loops import Work
+from ...estimators.serving.memory import room_sequences, serving_memory
+from ...estimators.serving.setup import Setup, chip_rates
+from .rows import Cells
+from .serving_chips import find_chip
+from .serving_shapes import shape_of
+
+MEASURED = frozenset(
+    (
+        "out_tok_s_system", "out_tok_s_per_gpu", "total_tok_s_system", "prefill_tok_s", "ttft_ms", "ttft_p99_ms",
+        "tpot_ms", "tpot_p99_ms", "latency_ms", "mem_gb",
+    )  # fmt: skip
+)
+
+
+class Metric(StrEnum):
+    """A figure that rows measure, in the row's unit."""
+
+    OUTPUT = "out_tok_s_system"
+    TOKEN = "tpot_ms"
+    FIRST = "ttft_ms"
+    PROMPT = "prefill_tok_s"
+    LATENCY = "latency_ms"
+
+    @property
+    def is_speed(self) -> bool:
+        """Whether it is a decode figure (the others are about prompts)."""
+        return self in (Metric.OUTPUT, Metric.TOKEN, Metric.LATENCY)
+
+
+class Scenario(StrEnum):
+    """The load that a row put on the server."""
+
+    STATIC = "static batch, decode"
+    WHOLE = "static batch, prompts included"
+    PROMPT = "prompt"
+    QUEUED = "queued"
+    BURST = "burst"
+    CLOSED = "closed loop"
+    LIMITED = "latency limit"
+    STEPS = "decode only, queued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A row that we can predict. `work` is for one replica; `suite` is the level of a latency limit."""
+
+    id: str
+    source: str
+    cell: str
+    family: str
+    setup: Setup
+    scenario: Scenario
+    work: Work
+    replicas: float
+    suite: str
+    single_prompt: bool  # the first token is that of one prompt, whatever the batch
+    measured: Mapping[Metric, float]
+    filled: tuple[str, ...]
+
+
+class Unsupported(Exception):
+    """Why a row cannot be predicted."""
+
+
+# Spellings of `framework` (lower case), first match wins: the engine's rules and its level in the fit.
+_ENGINES: tuple[tuple[str, str, str], ...] = (
+    ("mlperf", "tensorrt-llm", "trtllm-mlperf"),
+    ("fastertransformer", "tensorrt-llm", "fastertransformer"),
+    ("pytorch backend", "tensorrt-llm", "trtllm-pytorch"),
+    ("tensorrt", "tensorrt-llm", "trtllm"),
+    ("trt-llm", "tensorrt-llm", "trtllm"),
+    ("sglang", "sglang", "sglang"),
+    ("vllm (rocm)", "vllm-rocm", "vllm-rocm"),
+    ("vllm (tpu)", "vllm-tpu", "vllm-tpu"),
+    ("vllm", "vllm", "vllm"),
+    ("jetstream", "jetstream", "jetstream-pytorch"),
+    ("maxtext", "jetstream", "jetstream-pytorch"),
+    ("neuron", "neuron", "neuron"),
+    ("vulkan", "llama.cpp", "llamacpp-vulkan"),
+    ("llama-bench", "llama.cpp", "llamacpp-bench"),
+    ("ollama", "llama.cpp", "llamacpp-ollama"),
+    ("llama.cpp rocm", "llama.cpp", "llamacpp-rocm"),
+    ("ik_llama", "llama.cpp", "llamacpp"),
+    ("llama.cpp", "llama.cpp", "llamacpp"),
+    ("ctransformers", "llama.cpp", "ctransformers"),
+    ("mlx", "mlx", "mlx-lm"),
+    ("exllama", "exllamav2", "exllamav2"),
+    ("tabby", "exllamav2", "exllamav2"),
+    ("autoawq", "exllamav2", "autoawq"),
+    ("tinychat", "exllamav2", "tinychat"),
+    ("mlc", "exllamav2", "mlc-llm"),
+    ("gpt-fast", "exllamav2", "gpt-fast"),
+    ("torchao", "default", "torchao"),
+    ("qserve", "default", "qserve"),
+    ("lmdeploy", "vllm", "lmdeploy"),
+    ("tgi", "vllm", "tgi"),
+    ("megatron", "default", "megatron-lm"),
+    ("deepspeed-inference", "default", "deepspeed-inference"),
+    ("deepspeed", "default", "deepspeed"),
+    ("accelerate", "default", "hf"),
+    ("tt-metal", "default", "tt-metal"),
+    ("autogptq", "default", "autogptq"),
+    ("ctranslate", "default", "ctranslate2"),
+    ("onnx", "default", "onnx"),
+    ("transformers", "default", "transformers-hf"),
+)
+# Engines whose published batch rates count the prompts' time.
+_WHOLE = ("fastertransformer", "megatron-lm", "deepspeed-inference", "deepspeed", "hf", "vllm-rocm")
+_CHUNK = 512.0  # llama.cpp's default micro-batch of prompt tokens
+
+
+def split(record: Mapping[str, str]) -> tuple[Cells, Cells]:
+    """Return the configuration and the measurement of a row."""
+    configuration = {name: value for name, value in record.items() if name not in MEASURED}
+    return Cells(configuration), Cells({name: value for name, value in record.items() if name in MEASURED})
+
+
+def read_case(record: Mapping[str, str], catalog: Catalog, rules: ServingRules) -> Case:
+    """Return the case of a row.
+
+    Raises:
+        Unsupported: says why it cannot be predicted.
+    """
+    cells, measured = split(record)
+    scenario_text = cells.text("scenario").lower()
+    if "offload" in scenario_text or "held on cpu" in cells.text("notes").lower():
+        raise Unsupported("weights are kept in host memory")
+    chip = find_chip(cells.text("accelerator"), catalog)
+    if chip is None:
+        raise Unsupported(f"no accelerator is called '{cells.text('accelerator')}'")
+    shape = shape_of(cells)
+    if shape is None:
+        raise Unsupported(f"the shape of '{cells.text('model')}' is not known")
+    filled: list[str] = []
+    engine, level = _engine(cells, chip, rules)
+    weights = _weights(cells, engine, rules)
+    cache_bits = _cache_bits(cells, engine, weights, rules, filled)
+    suite = _suite(cells, rules)
+    scenario = _scenario(cells, scenario_text, level)
+    setup = Setup(
+        shape=shape,
+        accelerator=chip,
+        engine=engine,
+        weights=weights,
+        cache_bits=cache_bits,
+        is_pcie=True if "PCIe numbers" in cells.text("notes") else None,
+        level=level,
+        mode=_mode(scenario, cells),
+    )
+    try:
+        chip_rates(setup)
+        setup.counts()
+    except FlopwiseError as error:
+        raise Unsupported(str(error)) from None
+    setup = _cut(setup, cells, suite, filled)
+    work = _work(setup, cells, scenario, suite, filled)
+    source, model = cells.text("source") or "unnamed", cells.text("model")
+    place = "MLPerf" if source.startswith("MLPerf") else source  # partners submit the same machine
+    return Case(
+        id=cells.text("id"),
+        source=source,
+        cell=" | ".join((source, model, cells.text("accelerator"), cells.text("weight_prec"))),
+        family=" | ".join((place, model, cells.text("accelerator"))),
+        setup=setup,
+        scenario=scenario,
+        work=work,
+        replicas=setup.replicas,
+        suite=f"{scenario_text}|{model}" if scenario is Scenario.LIMITED else "",
+        single_prompt=level == "tt-metal",
+        measured=_measured(cells, measured, scenario),
+        filled=tuple(filled),
+    )
+
+
+def _engine(cells: Cells, chip: Accelerator, rules: ServingRules) -> tuple[Engine, str]:
+    text, version = cells.text("framework").lower(), cells.text("framework_version")
+    engine, level = "default", ""
+    for spelling, name, base in _ENGINES:
+        if spelling in text:
+            engine, level = name, base
+            break
+    if level == "vllm" and chip.vendor == "AMD":
+        engine = level = "vllm-rocm"
+    elif level == "vllm" and chip.vendor == "Google":
+        engine = level = "vllm-tpu"
+    elif level == "vllm" and _year(cells) and _year(cells) < 2024:
+        level = "vllm-2023"
+    elif level == "vllm" and "mlc-ai" in cells.text("source"):
+        level = "vllm-2023"
+    elif level == "trtllm-mlperf":
+        level += "-v4" if (_year(cells) or 2025) < 2025 or "v4" in cells.text("source") else "-v5"
+    elif level == "trtllm-pytorch":
+        level = f"trtllm-{version}" if version else "trtllm-1.0"
+    elif level == "trtllm":
+        level = _trtllm_level(version, cells)
+    return rules.engines[engine], level
+
+
+def _trtllm_level(version: str, cells: Cells) -> str:
+    if version.startswith(("0.5", "0.6")):
+        return "trtllm-2023"
+    if version.startswith(("0.7", "0.8", "0.9")):
+        return "trtllm-2024a"
+    if version.startswith("0."):
+        return "trtllm-2024b"
+    if version or "closed loop" in cells.text("batch_kind") or (_year(cells) or 0) >= 2025:
+        return "trtllm-1x"
+    return "trtllm-2023"
+
+
+def _year(cells: Cells) -> int:
+    found = cells.whole("year")
+    if found:
+        return found
+    date = re.match(r"\d{4}", cells.text("date"))
+    return int(date[0]) if date else 0
+
+
+def _weights(cells: Cells, engine: Engine, rules: ServingRules) -> WeightFormat:
+    written = cells.text("weight_prec")
+    text = written.lower().replace("-", "_")
+    is_gguf = engine.id == "llama.cpp"
+    if text.startswith("exl2") or text.startswith("exl3"):
+        bits = re.search(r"\d+(\.\d+)?$", text)
+        mean = float(bits[0]) + 0.1 if bits else 4.1
+        return replace(rules.formats["exl2"], name=text, bits=mean, down_bits=mean, value_bits=mean, dense_bits=mean)
+    if text in ("fp16", "f16", "bf16", "float16", "bfloat16", "half", ""):
+        if is_gguf:
+            text = "bf16_gguf" if written == "BF16" else "f16"
+        else:
+            text = "bf16"
+        if _is_amd_mlperf(cells):  # closed-division AMD entries quantise to fp8; logs name the original weights
+            text = "fp8"
+    if text == "mxfp4" and is_gguf:
+        text = "mxfp4_gguf"
+    names = {name.replace("-", "_"): name for name in rules.formats}
+    for candidate in (text, f"ud_{text}", text.removeprefix("ud_"), text.replace("uint", "int"), text.replace("bf8", "bfp8")):
+        if candidate in names:
+            return rules.formats[names[candidate]]
+    aliases = {"nvfp4": "fp4", "awq": "int4", "gptq": "int4", "nf4": "int4", "w4a16": "int4", "w8a8": "int8", "fp8_e4m3": "fp8"}
+    if text in aliases:
+        return rules.formats[aliases[text]]
+    if bits := re.search(r"(\d+(?:\.\d+)?)", text):
+        count = float(bits[1])
+        if 1 <= count <= 32:
+            base = rules.formats["q4_k_m" if is_gguf else "int4" if count < 8 else "int8" if count < 16 else "bf16"]
+            scaled = count + (0.5 if count < 16 else 0.0)
+            return replace(base, name=text, bits=scaled, down_bits=scaled, value_bits=scaled, dense_bits=scaled)
+    raise Unsupported(f"the weight format '{written}' is not known")
+
+
+def _is_amd_mlperf(cells: Cells) -> bool:
+    return cells.text("source").startswith("MLPerf") and cells.text("accelerator").startswith("MI")
+
+
+def _cache_bits(cells: Cells, engine: Engine, weights: WeightFormat, rules: ServingRules, filled: list[str]) -> float:
+    text = cells.text("kv_prec").lower()
+    for name in sorted(rules.cache_bits, key=len, reverse=True):
+        if text == name or (name in text and "fp8" not in text):
+            return rules.cache_bits[name]
+    if "fp8" in text:
+        return 8.0
+    filled.append("cache format")
+    narrow = weights.kind in ("fp8", "fp4", "mxfp4")
+    return 8.0 if engine.id == "tensorrt-llm" and narrow else 16.0
+
+
+def _suite(cells: Cells, rules: ServingRules) -> Suite | None:
+    return rules.suites["mlperf"] if cells.text("source").startswith("MLPerf") else None
+
+
+def _scenario(cells: Cells, text: str, level: str) -> Scenario:
+    kind = cells.text("batch_kind").lower()
+    if text.startswith(("prefill_only", "prefill only")):
+        return Scenario.PROMPT
+    if text.startswith("decode_only"):
+        return Scenario.STEPS
+    if text == "prefill_latency":
+        return Scenario.STATIC
+    if "closed" in text or "closed" in kind:
+        return Scenario.CLOSED
+    if text in ("server", "interactive"):
+        return Scenario.LIMITED
+    if "at once" in kind:
+        return Scenario.BURST
+    if text == "offline":
+        return Scenario.QUEUED
+    is_whole = level in _WHOLE or "batch*OSL/latency" in cells.text("notes")
+    return Scenario.WHOLE if is_whole else Scenario.STATIC
+
+
+def _mode(scenario: Scenario, cells: Cells) -> str:
+    if scenario in (Scenario.STATIC, Scenario.WHOLE, Scenario.PROMPT):
+        return "static"
+    if scenario in (Scenario.QUEUED, Scenario.BURST, Scenario.STEPS):
+        return "queued"
+    if scenario is Scenario.LIMITED:
+        return "limited"
+    return "closed, spread lengths" if "uniform" in cells.text("len_kind") else "closed, equal lengths"
+
+
+def _cut(setup: Setup, cells: Cells, suite: Suite | None, filled: list[str]) -> Setup:
+    """Return the setup with its parallelism; what the row leaves unsaid is the smallest cut that fits."""
+    count = max(1, cells.whole("count") or 1)
+    tensor, pipeline = cells.whole("tp"), max(1, cells.whole("pp") or 1)
+    experts, copies = cells.whole("ep") or 1, 1
+    attention = cells.text("dp_attention").lower()
+    is_latent = "mla" in cells.text("attn").lower()
+    if tensor is None and experts > 1:
+        tensor = experts
+        attention = attention or "yes"
+    if tensor is None:
+        filled.append("layout")
+        tensor = _smallest(setup, count)
+    tensor = min(tensor, count)  # Neuron and TPU rows count cores
+    if attention == "yes" or (attention.startswith("possible") and is_latent) or (suite and is_latent):
+        tensor = min(count, max(tensor, experts))
+        copies = tensor
+    pipeline = min(pipeline, max(1, count // tensor))
+    data_parallel = cells.number("dp")
+    replicas = max(1.0, count / (tensor * pipeline))
+    if data_parallel and data_parallel > 1 and tensor * pipeline == 1:
+        replicas = min(data_parallel, float(count))
+    return replace(
+        setup,
+        tensor=tensor,
+        pipeline=pipeline,
+        replicas=replicas,
+        attention_copies=copies,
+        is_expert_parallel=experts > 1,
+    )
+
+
+def _smallest(setup: Setup, count: int) -> int:
+    """Return the smallest power of two of chips that leaves a fifth of the memory to the cache."""
+    ways = 1
+    while ways < count:
+        memory = serving_memory(replace(setup, tensor=ways))
+        if memory.cache > 0.2 * memory.total:
+            break
+        ways *= 2
+    return min(ways, count)
+
+
+def _work(setup: Setup, cells: Cells, scenario: Scenario, suite: Suite | None, filled: list[str]) -> Work:
+    prompt, output = cells.number("input_len"), cells.number("output_len")
+    lengths, model = cells.text("len_kind"), cells.text("model")
+    if prompt is None:
+        filled.append("input_len")
+        prompt = suite.input_tokens.get(model, 500.0) if suite else 1024.0 if "slots" in cells.text("batch_kind") else 0.0
+        if not prompt and scenario in (Scenario.PROMPT, Scenario.STEPS):
+            prompt = 2048.0
+        if "ShareGPT" in lengths:
+            prompt = 220.0
+    if output is None:
+        filled.append("output_len")
+        output = 512.0 if "slots" in cells.text("batch_kind") else 128.0
+    if "[0.8,1.0]" in lengths or lengths.startswith("InferenceX"):
+        prompt, output = 0.9 * prompt, 0.9 * output
+    output = max(output, 1.0)
+    depth = re.search(r"depth (\d+)", lengths)
+    batch = cells.number("batch")
+    kind = cells.text("batch_kind")
+    limits = suite.limits_s.get(model, {}) if suite else {}
+    cap = setup.engine.batch * float(setup.attention_copies) if batch is None else batch
+    if "max that fits" in kind or "inflight, all" in kind:
+        cap = 2048.0 * setup.attention_copies
+    elif batch is not None and "per replica" in kind:
+        cap = batch * setup.attention_copies
+    elif batch is not None and "slots" in kind:
+        cap = batch / setup.replicas
+    elif batch is None and scenario in (Scenario.QUEUED, Scenario.LIMITED, Scenario.STEPS):
+        cap = 2048.0 * setup.attention_copies
+    own = max(1.0, (batch or 1.0) / (setup.replicas if scenario is not Scenario.BURST else 1.0))
+    is_excess = "in-house" in cells.text("source") and cells.text("framework").startswith("TensorRT")
+    return Work(
+        prompt=prompt,
+        output=output,
+        batch=own,
+        cap=max(1.0, cap),
+        room=max(1.0, room_sequences(setup, prompt + output)),
+        depth=float(depth[1]) if depth and scenario is Scenario.PROMPT else 0.0,
+        limit_s=limits.get(cells.text("scenario").lower(), 0.2),
+        beams=float(suite.beams.get(model, 1)) if suite else 1.0,
+        excess=float(is_excess),
+        chunk=_CHUNK if setup.engine.id == "llama.cpp" else 1e9,
+    )
+
+
+def _measured(cells: Cells, measured: Cells, scenario: Scenario) -> Mapping[Metric, float]:
+    """Return the figures to score: what `metric` asks for, else those of the scenario that the row holds."""
+    asked = _asked(cells.text("metric"))
+    found = {metric: value for metric in Metric if (value := measured.number(metric.value)) and value > 0}
+    if Metric.OUTPUT not in found and (each := measured.number("out_tok_s_per_gpu")):
+        found[Metric.OUTPUT] = each * (cells.number("count") or 1.0)
+    if asked:
+        return {asked: found.get(asked, 0.0)}
+    if not found:
+        return {_usual(scenario): 0.0}
+    wanted = [_usual(scenario)]
+    if scenario is Scenario.CLOSED and Metric.TOKEN not in found:
+        wanted = [Metric.OUTPUT]
+    if scenario is not Scenario.PROMPT:
+        wanted += [Metric.OUTPUT] if Metric.OUTPUT in found and Metric.TOKEN not in wanted else []
+        wanted += [Metric.FIRST] if Metric.FIRST in found else [Metric.PROMPT]
+    chosen = {metric: found[metric] for metric in dict.fromkeys(wanted) if metric in found}
+    if not any(metric.is_speed for metric in chosen):
+        chosen |= {metric: found[metric] for metric in (Metric.TOKEN, Metric.LATENCY) if metric in found}
+    return chosen or {_usual(scenario): 0.0}
+
+
+def _usual(scenario: Scenario) -> Metric:
+    if scenario is Scenario.PROMPT:
+        return Metric.PROMPT
+    return Metric.TOKEN if scenario is Scenario.CLOSED else Metric.OUTPUT
+
+
+def _asked(text: str) -> Metric | None:
+    text = text.lower()
+    if not text:
+        return None
+    for words, metric in (
+        (("ttft", "first token", "time to first"), Metric.FIRST),
+        (("tpot", "itl", "per output token", "inter-token", "ms per token"), Metric.TOKEN),
+        (("prefill", "prompt", "input tok"), Metric.PROMPT),
+        (("out", "throughput", "tok/s", "tokens/s", "tok_s", "decode"), Metric.OUTPUT),
+        (("latency", "e2e"), Metric.LATENCY),
+    ):
+        if any(word in text for word in words):
+            return metric
+    return None
+
+
+def model_of(case: Case) -> ModelShape:
+    """Return the shape of a case."""
+    return case.setup.shape
