@@ -489,7 +489,8 @@ def _spend(found: JobAnswer, size: Size, drawn: Sketch, setting: Setting) -> Siz
     units = (seconds - startup) / per_token  # tokens of this size that the hours allow
     if setting.sizing.tokens is not None:
         return Size(size.params * units / size.tokens, size.tokens)
-    return Size(size.params, units)
+    step = found.workload.tokens_per_step
+    return Size(size.params, max(1, math.floor(units / step)) * step)  # whole steps, so that no limit is overstepped
 
 
 def _rerun(found: JobAnswer, tokens: float) -> JobAnswer:

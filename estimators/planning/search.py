@@ -161,7 +161,7 @@ def _choose(found: tuple[Offer, ...], setting: Setting) -> Option:
     ready = [each for each in drawn if is_ready(each.offer, setting)] or drawn
     if setting.request.aim is Objective.TIME:  # speed must not be bought with chips that waste the money
         enough = ENOUGH_COMPUTE * max((each.size.flops for each in ready), default=0.0)
-        ready = [each for each in ready if each.size.flops >= enough and each.usd <= setting.money_usd * (1 + 1e-9)]
+        ready = [each for each in ready if each.size.flops >= enough and each.usd <= setting.money_usd * 1.02]
     options: list[Option] = []
     for each in sorted(ready, key=_order(setting)):
         try:

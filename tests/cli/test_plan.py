@@ -92,7 +92,7 @@ def test_every_kind_of_law_plans(cli, law):
         (("--budget", "50k", "--precision", "fp4", "--accelerator", "h100"), 2, "has no fp4 rate"),
         (("--model", "7B", "--tokens", "1T", "--budget", "10k"), 3, "it takes a budget of"),
         (("--model", "7B", "--tokens", "1T", "--deadline", "1h"), 3, "more than the deadline"),
-        (("--budget", "1"), 3, "too small to plan"),
+        (("--budget", "1"), 3, "raise"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
