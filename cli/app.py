@@ -61,7 +61,13 @@ VERBS: tuple[Verb, ...] = (
         "Full, LoRA or QLoRA tuning of a named model.",
         "flopwise finetune --model llama-3-8b --tokens 10M --on h100",
     ),
-    # Verb("memory", "memory:memory", PLAN, "What fits where, broken down.", ""),
+    Verb(
+        "memory",
+        "memory:memory",
+        PLAN,
+        "What fits where, broken down.",
+        "flopwise memory --model llama-3-8b --on h100:8",
+    ),
     Verb(
         "catalog",
         "catalog:app",

@@ -21,6 +21,7 @@ import datetime
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +141,12 @@ def penalty(value: float, prior: Prior) -> float:
 
 def fit(data: Mapping[str, Any], samples: Sequence[Sample]) -> dict[str, Any]:
     """Return `data` with the free factors fitted on `samples`."""
-    data = copy.deepcopy(dict(data))
+    fitted: dict[str, Any] = copy.deepcopy(dict(data))
     for name, fields in FREE.items():  # start from the priors, so that a fold does not remember the whole
         for field in fields:
-            data["frameworks"][name]["fitted"][field] = prior_of(name, field)[0]
+            fitted["frameworks"][name]["fitted"][field] = prior_of(name, field)[0]
     for field, prior in OVERHEADS.items():
-        _set_overhead(data, field, prior[0])
+        _set_overhead(fitted, field, prior[0])
     by_framework: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_framework[sample.framework].append(sample)
@@ -153,11 +154,11 @@ def fit(data: Mapping[str, Any], samples: Sequence[Sample]) -> dict[str, Any]:
     for _ in range(SWEEPS):
         for name, fields in FREE.items():
             for field in fields:
-                entry = data["frameworks"][name]["fitted"]
-                _search(data, by_framework[name], prior_of(name, field), lambda v, e=entry, f=field: e.update({f: v}))
+                put = partial(fitted["frameworks"][name]["fitted"].__setitem__, field)
+                _search(fitted, by_framework[name], prior_of(name, field), put)
         for field, prior in OVERHEADS.items():
-            _search(data, on_device, prior, lambda v, f=field: _set_overhead(data, f, v))
-    return data
+            _search(fitted, on_device, prior, partial(_set_overhead, fitted, field))
+    return fitted
 
 
 def prior_of(framework: str, field: str) -> Prior:

@@ -229,8 +229,7 @@ def complete(row: MeasuredRow, catalog: Catalog) -> MemoryCase | str:
     """Fill what the row leaves unsaid; a sentence when the model cannot be known."""
     settings = read_settings(row, catalog)
     if settings is None:
-        name = row.configuration.text("model")
-        return f"the row gives no layers and hidden width, and no preset is called '{name}'"
+        return _unknown(row)
     guessed: list[str] = [what for what in settings.filled if what != "shape by name"]
     settings = replace(settings, framework=_framework(settings))
     framework = settings.framework
@@ -251,6 +250,15 @@ def complete(row: MeasuredRow, catalog: Catalog) -> MemoryCase | str:
         is_boundary="boundary" in kind_text,
         guessed=tuple(guessed),
     )
+
+
+def _unknown(row: MeasuredRow) -> str:
+    """Say why the model of a row cannot be known."""
+    cells = row.configuration
+    name = cells.text("model")
+    if cells.text("family") == "hybrid" or "hybrid" in name.lower():
+        return "a hybrid of attention and state-space layers whose pattern the row does not give"
+    return f"the row gives no layers and hidden width, and no preset is called '{name}'"
 
 
 def _framework(settings: Settings) -> Framework | None:

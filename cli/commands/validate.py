@@ -95,3 +95,28 @@ def validate_training(
         rows, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table", held_out=True
     )
     deliver(document, format=format, output=output, force=force)
+
+
+@app.command("memory")
+def validate_memory(
+    cases: CasesOption = None,
+    all: AllOption = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Training memory: measured peaks, each predicted from its configuration alone, its kind left out of the fit."""
+    from ...benchmarks.validation.memory import replay_file
+    from ...estimators.facts.catalog import load_catalog
+    from ..report.output import choose, deliver
+    from ..report.validate_memory import memory_document
+
+    chosen = choose(format, output, force)
+    rows = replay_file(cases, load_catalog(use_config_folder=False))
+    document = memory_document(
+        rows,
+        {"cases": str(cases) if cases else None},
+        show_all=all or chosen != "table",
+        held_out=cases is None,
+    )
+    deliver(document, format=format, output=output, force=force)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ..facts.memory import MemoryBand, MemoryFacts, MemoryProfile, load_memory_facts
+from ..facts.memory import MemoryBand, MemoryFacts, MemoryProfile, StateScheme, load_memory_facts
 from ..facts.records import Accelerator
 from ..frozen import dataclass
 from ..models.shape import ModelShape
@@ -35,6 +35,7 @@ class TrainingMemory:
 
     kind: MemoryKind
     framework: str
+    is_pure: bool  # weights and states are kept in the compute format alone
     stage: int
     parts: tuple[Part, ...]
     instants: tuple[Instant, ...]
@@ -99,6 +100,7 @@ def training_memory(
     return TrainingMemory(
         kind=kind,
         framework=profile.name,
+        is_pure=profile.scheme is StateScheme.PURE or not recipe.fp32_weights,
         stage=stage.index,
         parts=tuple(parts),
         instants=instants(sums, stage, layout, recipe, workload, profile),
