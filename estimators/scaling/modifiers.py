@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 from ..facts.scaling import find_card
+from .numeric import minimize_log
+from .surface import TRAINING_FLOPS_PER_PARAM_TOKEN
 
 
 def effective_experts(experts: float, start: float, most: float) -> float:
@@ -25,6 +27,21 @@ def routed_loss(dense_params: float, experts: float, routing: str = "clark-s-bas
     n = math.log10(dense_params)
     e = math.log10(effective_experts(experts, c["E_start"], c["E_max"]))
     return float(10 ** (c["a"] * n + c["b"] * e + c["c"] * n * e + c["d"]))
+
+
+def dense_equivalent(dense_params: float, experts: float, routing: str = "clark-s-base") -> float:
+    """Return the size of the dense model that is as good as a routed one (Clark 2022, effective parameter count)."""
+    c = find_card(routing).coefficients
+    e1 = math.log10(effective_experts(1, c["E_start"], c["E_max"]))
+    wanted = math.log10(routed_loss(dense_params, experts, routing))
+    return float(10 ** ((wanted - c["d"] - c["b"] * e1) / (c["a"] + c["c"] * e1)))
+
+
+def joint_mixture_optimum(flops: float, experts: float) -> tuple[float, float]:
+    """Return the active size and the tokens of least loss for C = 6 N_act D (Ludziejewski 2025)."""
+    product = flops / TRAINING_FLOPS_PER_PARAM_TOKEN
+    active = minimize_log(lambda N: joint_mixture_loss(N, product / N, experts), 1e5, product / 1e5)
+    return active, product / active
 
 
 def granular_mixture_loss(params: float, tokens: float, granularity: float) -> float:
@@ -49,6 +66,14 @@ def capacity_kept(bits: float, part: str = "w") -> float:
     `part` is w (weights), a (activations) or kv (cache); shares multiply.
     """
     return 1 - math.exp(-bits / find_card("kumar").coefficients[f"gamma_{part}"])
+
+
+def params_kept(weight_bits: float, activation_bits: float | None = None, cache_bits: float | None = None) -> float:
+    """Return N_eff / N when training in few bits (Kumar 2024); parts not named stay in full precision."""
+    kept = capacity_kept(weight_bits)
+    for bits, part in ((activation_bits, "a"), (cache_bits, "kv")):
+        kept *= 1.0 if bits is None else capacity_kept(bits, part)
+    return kept
 
 
 def transferred_characters(fine_tuning_characters: float, params: float, mix: str = "hernandez") -> float:
