@@ -14,9 +14,10 @@ from flopwise.estimators.facts.plan_defaults import load_plan_defaults
 from flopwise.estimators.planning.advice import advise, open_models
 from flopwise.estimators.planning.alternatives import front
 from flopwise.estimators.planning.hardware import has_fast_link, is_proposed, offers
-from flopwise.estimators.planning.option import Limit, Option
+from flopwise.estimators.planning.option import Option
 from flopwise.estimators.planning.request import Objective, PlanRequest
 from flopwise.estimators.planning.search import best_option, make_plan, prepare
+from flopwise.estimators.planning.setting import Limit
 from flopwise.estimators.planning.sizing import Size, sizing
 from flopwise.estimators.scaling.laws import law
 from flopwise.estimators.units import DAY

@@ -30,7 +30,7 @@ from ..options import (
     usd,
     whole,
 )
-from ..report import planning as report
+from ..report import planning, planning_reasons, planning_twin
 from ..report.document import Document
 from ..report.output import choose, deliver
 from ..training_options import ClassOption, CloudOption, PlanOption, PrecisionOption, PriceOption, SequenceOption, files
@@ -205,26 +205,26 @@ def plan(
     )
     found = make_plan(request, facts)
     now = today()
-    advice = report.advice_facts(found)
+    advice = planning.advice_facts(found)
     document = Document(
         verb="plan",
-        headline=report.headline(found),
-        inputs=report.inputs(found),
-        result=report.result(found),
+        headline=planning.headline(found),
+        inputs=planning_twin.inputs(found),
+        result=planning_twin.result(found),
         sections=(
-            report.plan_facts(found),
+            planning.plan_facts(found),
             *((advice,) if advice else ()),
-            report.optimum_facts(found),
-            report.money_table(found),
-            report.alternatives_table(found),
-            report.hardware_table(found),
-            report.data_facts(found),
+            planning.optimum_facts(found),
+            planning.money_table(found),
+            planning.alternatives_table(found),
+            planning.hardware_table(found),
+            planning.data_facts(found),
         ),
-        assumptions=report.assumptions(found),
-        warnings=report.warnings(found, now),
-        steps=report.steps(found),
+        assumptions=planning_reasons.assumptions(found),
+        warnings=planning_reasons.warnings(found, now),
+        steps=planning_reasons.steps(found),
         catalog=facts.stamp(),
-        next_commands=report.next_commands(found),
+        next_commands=planning_reasons.next_commands(found),
     )
     deliver(document, format=format, output=output, force=force, explain=explain)
 

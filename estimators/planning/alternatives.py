@@ -15,9 +15,11 @@ from ..errors import FlopwiseError
 from ..facts.records import PricePlan
 from ..frozen import dataclass, replace
 from .hardware import Offer, counts, offers
-from .option import Limit, Option, Setting, sketch, work_out
+from .option import Option, work_out
 from .request import Objective
+from .setting import Limit, Setting
 from .sizing import Size
+from .sketch import sketch
 
 if TYPE_CHECKING:
     from ..facts.catalog import Catalog

@@ -10,7 +10,8 @@ import math
 
 from ..frozen import dataclass, replace
 from ..units import show_count
-from .option import Limit, Option, Setting
+from .option import Option
+from .setting import Limit, Setting
 from .sizing import Size
 
 MORE_MONEY = 1.5

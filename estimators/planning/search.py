@@ -25,14 +25,18 @@ from .alternatives import Alternative, alternatives, front, same_size_on
 from .binding import DATA_BINDS_EPOCHS, Relaxation, binding
 from .budget import MoneyTable, Reserve, from_budget, from_costs, reserves, spend
 from .hardware import Offer, offers
-from .option import Limit, Option, Setting, Sketch, counted_params, sketch, work_out
+from .option import Option, work_out
+from .rates import counted_params
 from .request import Objective, PlanRequest
+from .setting import Limit, Setting
 from .sizing import sizing
+from .sketch import Sketch, sketch
 
 if TYPE_CHECKING:
     from ..facts.catalog import Catalog
 
 ENOUGH_COMPUTE = 0.8  # of the best offer's, below which an offer does not race for speed
+ABOUT_AS_FAST = 1.25
 CLOSE_RACE = 3  # sketches worked out before one is chosen
 SHOWN_READY, SHOWN_OTHER = 3, 2  # accelerators shown beside the chosen one: those it could be, those it could not
 MIXTURE_PAYS = 7e10  # parameters of a dense model above which nearly all open models of 2025 and later are mixtures
@@ -172,6 +176,12 @@ def _choose(found: tuple[Offer, ...], setting: Setting) -> Option:
             break
     if not options:
         raise _trouble(troubles, found, setting)
+    if setting.request.aim is Objective.TIME:  # about as fast is fast enough; then the better and the cheaper wins
+        fastest = min(option.seconds.mid for option in options)
+        return min(
+            (option for option in options if option.seconds.mid <= ABOUT_AS_FAST * fastest),
+            key=lambda option: (option.loss, option.usd),
+        )
     return min(options, key=_final_order(setting))
 
 
