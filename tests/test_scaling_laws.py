@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopwise.benchmarks.validation.scaling import replay, replay_cases, replay_checks
-from flopwise.estimators.errors import InputError, UnknownName
+from flopwise.estimators.errors import FactsError, InputError, UnknownName
 from flopwise.estimators.facts.scaling import bootstrap_draws, check_values, find_card, law_cards
 from flopwise.estimators.scaling import hyperparameters
 from flopwise.estimators.scaling.inference import lifetime_optimum_at_compute, lifetime_optimum_at_loss
@@ -201,3 +201,12 @@ def test_every_coefficient_of_the_reference_table_is_in_the_law_file(shared_data
     known = {"a_exponent", "b_exponent", "A", "B", "E", "G", "M_lo", "M_hi"}  # printed beside, not used
     missing = [row for row in rows if float(row["value"]) not in held and row["parameter"] not in known]
     assert not missing
+
+
+def test_a_law_file_with_a_misspelled_key_names_the_line_and_the_right_key():
+    from flopwise.estimators.facts import scaling
+    from flopwise.estimators.facts.yamlfile import read_text
+
+    text = "default: a\nuncertainty: {}\nlaws:\n  a:\n    nmae: A\n"
+    with pytest.raises(FactsError, match=r"laws.yaml:5: laws.a.nmae is not a known key; did you mean 'name'"):
+        scaling._check(read_text(text, name="laws.yaml"))

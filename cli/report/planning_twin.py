@@ -46,7 +46,10 @@ def _text(value: object) -> str | None:
 def result(plan: Plan) -> dict[str, object]:
     """Return the JSON twin: every number of the tables, and what they leave out."""
     chosen, valley, advice = plan.chosen, plan.valley, plan.advice
-    request = plan.setting.request
+    request, repeated = plan.setting.request, None
+    if request.unique_tokens is not None:
+        best = plan.setting.sizing.optimum(valley.flops)
+        repeated = {"params": best.params, "tokens": best.tokens, "epochs": best.tokens / request.unique_tokens}
     return {
         "verdict": "fine-tune" if advice.fine_tune else "pre-train",
         "model": {
@@ -71,6 +74,7 @@ def result(plan: Plan) -> dict[str, object]:
             "loss": valley.loss,
             "good_sizes": {"waste": valley.waste, "from_params": valley.smallest, "to_params": valley.largest},
             "waste_of_this_plan": valley.plan_waste,
+            "with_repeated_data": repeated,
         },
         "money": [
             {"line": line.name, "usd": line.usd, "share": line.usd / plan.money.total_usd, "what": line.what}

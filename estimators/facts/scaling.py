@@ -16,9 +16,29 @@ from ..errors import FactsError
 from ..frozen import dataclass
 from ..names import resolve
 from .folders import package_folder
-from .yamlfile import read
+from .schema import Fields
+from .yamlfile import FactFile, read
 
 LAWS_FILE = "data/scaling_laws.yaml"
+_CARD_KEYS = (
+    *("name", "kind", "form", "coefficients", "ranges", "reported", "table", "valid", "fit_data", "source"),
+    *("status", "superseded", "note", "aliases"),
+)
+_VALID_KEYS = ("params", "tokens", "flops", "tokens_per_param", "epochs")
+_UNCERTAINTY_KEYS = (
+    "centre_tokens_per_param",
+    "centre_source",
+    "between_study_log_sd",
+    "between_study_source",
+    "quantiles",
+    "absolute_loss_relative",
+    "absolute_loss_source",
+    "overtrained_tokens_per_param",
+    "overtrained_note",
+    "max_trusted_epochs",
+    "harmful_epochs",
+    "epochs_source",
+)
 
 
 class LawKind(StrEnum):
@@ -133,10 +153,26 @@ class CheckValue:
 
 @lru_cache(maxsize=1)
 def _document() -> Mapping[str, Any]:
-    document = read(package_folder() / LAWS_FILE, name=LAWS_FILE).data
-    if not isinstance(document, dict) or not isinstance(document.get("laws"), dict):
-        raise FactsError("expected a mapping with the key 'laws'", file=LAWS_FILE)
+    document = read(package_folder() / LAWS_FILE, name=LAWS_FILE, check=_check).data
+    assert isinstance(document, dict)  # the check has seen to it
     return document
+
+
+def _check(file: FactFile) -> None:
+    top = Fields(file, (), file.data, ("default", "uncertainty", "laws"))
+    laws = top.values.get("laws")
+    if not isinstance(laws, dict):
+        top.fail("laws", "laws is missing; a mapping from name to law is wanted")
+    for key, value in laws.items():
+        fields = Fields(file, ("laws", key), value, _CARD_KEYS)
+        if isinstance(valid := fields.values.get("valid"), dict):
+            Fields(file, ("laws", key, "valid"), valid, _VALID_KEYS)
+        fields.choice("kind", tuple(LawKind))
+        fields.choice("status", tuple(Status))
+        _card(key, fields.values)
+    if top.text("default") not in laws:
+        top.fail("default", f"default is '{top.text('default')}', which is no law of this file")
+    Fields(file, ("uncertainty",), top.values.get("uncertainty"), _UNCERTAINTY_KEYS)
 
 
 @lru_cache(maxsize=1)
@@ -214,10 +250,10 @@ def check_values() -> tuple[CheckValue, ...]:
     import csv
 
     with (package_folder() / "data" / "scaling_checks.csv").open(encoding="utf-8", newline="") as lines:
-        return tuple(_check(number, row) for number, row in enumerate(csv.DictReader(lines), start=1))
+        return tuple(_check_value(number, row) for number, row in enumerate(csv.DictReader(lines), start=1))
 
 
-def _check(number: int, row: Mapping[str, str]) -> CheckValue:
+def _check_value(number: int, row: Mapping[str, str]) -> CheckValue:
     tolerance = row["tolerance"]
     return CheckValue(
         id=f"scaling-{number:03d}",

@@ -321,7 +321,7 @@ def _money(chosen: Option, setting: Setting, kept: tuple[Reserve, ...]) -> Money
 
 def _valley(chosen: Option, setting: Setting) -> Valley:
     """Return the optimum for the plan's compute with all tokens new, and how flat it is around it."""
-    sized, flops = setting.sizing, chosen.size.flops
+    sized, flops = setting.sizing, setting.request.compute_flops or chosen.size.flops
     best = sized.law.optimum(flops)
     params, tokens, ratio = optimum_bands(flops, best.params, best.tokens)
     smallest, largest = size_range(sized.surface, flops, VALLEY)
