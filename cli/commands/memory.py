@@ -398,6 +398,7 @@ def _cache(shape: ModelShape, context: int, batch: int) -> tuple[Facts, dict[str
         "per_token": per_sequence / context,
         "cache": per_sequence * batch,
     }
+    sizes["total"] = sizes["weights"] + sizes["cache"]
     result = {f"{name}_bytes": size for name, size in sizes.items()}
     return cache_facts(sizes, context=context, batch=batch), {"context_tokens": context, "sequences": batch, **result}
 

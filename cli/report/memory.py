@@ -59,7 +59,7 @@ def instants_table(memory: TrainingMemory) -> Table:
         largest = max(instant.parts, key=lambda part: part.bytes, default=None)
         share = f"{largest.name} {largest.bytes / instant.bytes:.0%}" if largest and instant.bytes else ""
         rows.append((instant.name, Value(instant.bytes, "bytes"), share))
-    stage = f" of pipeline stage {memory.stage + 1}, the fullest" if memory.stage or len({memory.stage}) > 1 else ""
+    stage = f" on pipeline stage {memory.stage + 1}, the fullest" if memory.pipeline_stages > 1 else ""
     return Table(
         "instants",
         (Column("instant", "Instant"), Column("bytes", "Live tensors", right=True), Column("largest", "Largest part")),
@@ -106,7 +106,7 @@ def cache_facts(sizes: Mapping[str, float], *, context: int, batch: int) -> Fact
         ("per_token_bytes", "Cache per token", Value(sizes["per_token"], "bytes"), f"mean over {sequence}, 16-bit"),
         ("per_sequence_bytes", "Cache per sequence", Value(sizes["per_sequence"], "bytes"), sequence),
         ("cache_bytes", "Cache", Value(sizes["cache"], "bytes"), f"{batch:,} sequences"),
-        ("total_bytes", "Weights and cache", Value(sizes["weights"] + sizes["cache"], "bytes"), ""),
+        ("total_bytes", "Weights and cache", Value(sizes["total"], "bytes"), ""),
     )
     return Facts("inference", items, caption="Inference")
 
@@ -124,7 +124,11 @@ def memory_result(memory: TrainingMemory) -> dict[str, object]:
         "probability_of_running_out": memory.probability_of_running_out,
         "peak_instant": memory.peak_instant.name,
         "stage": memory.stage,
-        "parts": [{"name": part.name, "bytes": part.bytes} for part in memory.parts],
+        "share_of_usable": memory.peak.mid / memory.usable_bytes,
+        "parts": [
+            {"name": part.name, "bytes": part.bytes, "share_of_usable": part.bytes / memory.usable_bytes}
+            for part in memory.parts
+        ],
         "instants": [
             {
                 "name": instant.name,
@@ -157,7 +161,7 @@ def layout_result(layout: Layout, recipe: Recipe, workload: Workload) -> dict[st
 
 
 def holder_result(fitting: Fitting) -> dict[str, object]:
-    """Return one accelerator that holds the job, as data."""
+    """Return one accelerator that holds a job, as data."""
     return {
         "accelerator": fitting.accelerator.id,
         "accelerators": fitting.layout.accelerators,

@@ -37,6 +37,7 @@ class TrainingMemory:
     framework: str
     is_pure: bool  # weights and states are kept in the compute format alone
     stage: int
+    pipeline_stages: int
     parts: tuple[Part, ...]
     instants: tuple[Instant, ...]
     peak_instant: Instant
@@ -102,6 +103,7 @@ def training_memory(
         framework=profile.name,
         is_pure=profile.scheme is StateScheme.PURE or not recipe.fp32_weights,
         stage=stage.index,
+        pipeline_stages=layout.pp,
         parts=tuple(parts),
         instants=instants(sums, stage, layout, recipe, workload, profile),
         peak_instant=instant,
