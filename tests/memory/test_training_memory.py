@@ -42,7 +42,7 @@ RECIPES = st.builds(
 
 
 def estimate(
-    name: str | ModelShape, layout: Layout, recipe: Recipe, tokens: int = 2048, batch: int = 64
+    name: str | ModelShape, layout: Layout, recipe: Recipe, tokens: int = 2048, batch: int = 512
 ) -> TrainingMemory:
     shape = resolve_model(name).shape if isinstance(name, str) else name
     work = Workload(sequence_tokens=tokens, global_batch=batch)
