@@ -82,6 +82,14 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb("models", "models:app", FACTS, "Model shapes and their parameter counts.", "flopwise models list"),
+    Verb(
+        "scale",
+        "scale:app",
+        PLAN,
+        "Scaling laws, the best size for a compute, and forecasts from your own runs.",
+        "flopwise scale optimum --compute 1e22",
+        ("flopwise scale laws", "flopwise scale fit RUNS.csv --target 7B:1T"),
+    ),
     Verb("validate", "validate:app", MEASURE, "The errors of this version.", "flopwise validate params"),
 )
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 
 from ..facts.scaling import find_card
-from .numeric import minimize_log
-from .surface import TRAINING_FLOPS_PER_PARAM_TOKEN
 
 
 def effective_experts(experts: float, start: float, most: float) -> float:
@@ -35,13 +33,6 @@ def dense_equivalent(dense_params: float, experts: float, routing: str = "clark-
     e1 = math.log10(effective_experts(1, c["E_start"], c["E_max"]))
     wanted = math.log10(routed_loss(dense_params, experts, routing))
     return float(10 ** ((wanted - c["d"] - c["b"] * e1) / (c["a"] + c["c"] * e1)))
-
-
-def joint_mixture_optimum(flops: float, experts: float) -> tuple[float, float]:
-    """Return the active size and the tokens of least loss for C = 6 N_act D (Ludziejewski 2025)."""
-    product = flops / TRAINING_FLOPS_PER_PARAM_TOKEN
-    active = minimize_log(lambda N: joint_mixture_loss(N, product / N, experts), 1e5, product / 1e5)
-    return active, product / active
 
 
 def granular_mixture_loss(params: float, tokens: float, granularity: float) -> float:
