@@ -81,7 +81,14 @@ VERBS: tuple[Verb, ...] = (
             "flopwise catalog add h100 --usd-per-hour 2.10 --cloud CoreWeave --plan reserved",
         ),
     ),
-    Verb("models", "models:app", FACTS, "Model shapes and their parameter counts.", "flopwise models list"),
+    Verb(
+        "models",
+        "models:app",
+        FACTS,
+        "Model shapes and their parameter counts.",
+        "flopwise models list",
+        ("flopwise models show llama-3-8b", "flopwise models fetch OWNER/NAME"),
+    ),
     Verb(
         "scale",
         "scale:app",
@@ -90,7 +97,14 @@ VERBS: tuple[Verb, ...] = (
         "flopwise scale optimum --compute 1e22",
         ("flopwise scale laws", "flopwise scale fit RUNS.csv --target 7B:1T"),
     ),
-    Verb("validate", "validate:app", MEASURE, "The errors of this version.", "flopwise validate params"),
+    Verb(
+        "validate",
+        "validate:app",
+        MEASURE,
+        "The errors of this version.",
+        "flopwise validate params",
+        ("flopwise validate scaling", "flopwise validate training", "flopwise validate memory"),
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -101,6 +102,27 @@ def test_help_leads_with_the_example(cli, verb):
     lines = [line.strip() for line in cli(verb.name, "--help").out.splitlines() if line.strip()]
     assert lines[0].startswith(f"Usage: flopwise {verb.name}")
     assert " ".join(lines[1:4]).startswith(verb.example)
+
+
+NOUNS = [verb for verb in VERBS if verb.target.endswith(":app")]
+MORE = [example for verb in NOUNS for example in verb.more if not re.search(r"\b[A-Z]{3,}\b", example)]
+
+
+@pytest.mark.parametrize("verb", NOUNS, ids=lambda verb: verb.name)
+def test_the_help_of_every_command_of_a_noun_leads_with_an_example(cli, verb):
+    known = re.findall(r"^│ ([a-z][\w-]*) ", cli(verb.name, "--help").out, re.MULTILINE)
+    assert known
+    for command in known:
+        lines = [line.strip() for line in cli(verb.name, command, "--help").out.splitlines() if line.strip()]
+        assert lines[1].startswith(f"flopwise {verb.name} {command}"), command
+
+
+@pytest.mark.parametrize("example", MORE)
+def test_the_examples_of_a_noun_work(cli, example):
+    ran = cli(*arguments(example))
+    assert ran.code == 0, ran.err
+    assert ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
 
 
 def test_flopwise_alone_shows_every_verb(cli):
