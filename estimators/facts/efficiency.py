@@ -1,13 +1,12 @@
-"""Read the fitted training efficiency (`data/efficiency/mfu.yaml`) into frozen records.
+"""Read the tabulated training efficiency (`data/efficiency/mfu.yaml`) into frozen records.
 
-The file is written by `benchmarks/fits/mfu.py`; nobody edits it by hand. `mfu_folds.yaml` holds the same coefficients
-fitted with one tenth of the measured families left out each time, so that `flopwise validate` can predict a shipped
-row from a fit that never saw its family.
+The file is written by `benchmarks/fits/mfu.py`; nobody edits it by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,32 +20,34 @@ _FOLDER = Path(__file__).parents[2] / "data" / "efficiency"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """Where measured rows lay around predictions that had not seen them, as shifts of ln(u / (ceiling - u))."""
+    """Where measured runs lie around the operator model: quantiles of measured / predicted MFU."""
 
-    kind: str  # "pre-training", "pre-training, new chip", "fine-tune", "fine-tune, new chip"
+    kind: str  # "pre-training" or "pre-training, new chip"
     low: float  # 10th percentile
     high: float  # 90th percentile
     rows: int
     basis: str
 
 
+Table = Sequence[Sequence[float]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MfuFit:
-    """Coefficients of the efficiency formula in `estimators/training/efficiency.py`.
+    """The tables that `estimators/training/efficiency.py` reads: rows by size, columns by number of accelerators.
 
-    `chips`, `architectures` and `vendors` are log offsets that add up; a level that no measured row has is absent and
-    counts as zero, which is its mean under the fit.
+    `chips` (with measured training runs) and `unmeasured_chips` hold a table for each precision: "usual" (bf16, or fp16
+    where a chip has none), "fp8", "fp4". Residuals are those between the points, against the operator model.
     """
 
-    coefficients: Mapping[str, float]
-    chips: Mapping[str, float]
-    architectures: Mapping[str, float]
-    vendors: Mapping[str, float]
+    log_active_params: Sequence[float]
+    log_accelerators: Sequence[float]
+    chips: Mapping[str, Mapping[str, Table]]
+    unmeasured_chips: Mapping[str, Mapping[str, Table]]
+    mixture: float  # of a mixture of experts over a dense model of the same active size
     bands: Mapping[str, Band]
-    ceiling: float  # share of the dense rate that no training step exceeds
-    rows: int
-    families: int
-    sources: int
+    median_residual: float
+    p90_residual: float
     fitted_on: str
     source: str
 
@@ -58,18 +59,7 @@ def load_mfu_fit() -> MfuFit:
     Raises:
         FactsError: the file is missing or lacks a field.
     """
-    return _fit(_read("mfu.yaml"), "mfu.yaml")
-
-
-@cache
-def load_mfu_folds() -> tuple[MfuFit, ...]:
-    """Return the fits with one fold of families left out each; fold i leaves out the families that `fold_of` maps to i.
-
-    Raises:
-        FactsError: the file is missing or lacks a field.
-    """
-    whole = _read("mfu.yaml")
-    return tuple(_fit({**whole, **fold}, "mfu_folds.yaml") for fold in _read("mfu_folds.yaml")["folds"])
+    return read_fit(_read("mfu.yaml"), "mfu.yaml")
 
 
 def fold_of(family: str, folds: int) -> int:
@@ -89,20 +79,26 @@ def _read(name: str) -> Mapping[str, Any]:
     return file.data
 
 
-def _fit(data: Mapping[str, Any], name: str) -> MfuFit:
+def read_fit(data: Mapping[str, Any], name: str) -> MfuFit:
+    """Return the content of the file as a record.
+
+    Raises:
+        FactsError: a field is missing.
+    """
     try:
+        if not data["chips"]:
+            raise KeyError("chips")
         return MfuFit(
-            coefficients=data["coefficients"],
+            log_active_params=[math.log(size) for size in data["active_params"]],
+            log_accelerators=[math.log(count) for count in data["accelerators"]],
             chips=data["chips"],
-            architectures=data["architectures"],
-            vendors=data["vendors"],
+            unmeasured_chips=data["unmeasured_chips"],
+            mixture=data["mixture"],
             bands={kind: Band(kind=kind, **fields) for kind, fields in data["bands"].items()},
-            ceiling=data["ceiling"],
-            rows=data["rows"],
-            families=data["families"],
-            sources=data["sources"],
+            median_residual=data["median_residual"],
+            p90_residual=data["p90_residual"],
             fitted_on=str(data["fitted_on"]),
             source=data["source"],
         )
     except (KeyError, TypeError) as error:
-        raise FactsError(f"is not a fit of benchmarks/fits/mfu.py: {error}", file=f"data/efficiency/{name}") from None
+        raise FactsError(f"is not a table of benchmarks/fits/mfu.py: {error}", file=f"data/efficiency/{name}") from None

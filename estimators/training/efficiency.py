@@ -1,43 +1,34 @@
-"""How much of its peak an accelerator reaches in training: MFU from measured runs, with its band.
+"""How much of its peak an accelerator reaches in training, in microseconds: a table for the planner's first look.
 
-MFU here is model FLOPs per second over the DENSE bf16 peak of the catalog (fp16 where a chip has no bf16), with the
-attention of causal models counted half and recomputation not counted. fp8 and fp4 runs use the same bf16 peak, so
-theirs may exceed 1. LoRA counts what LoRA needs: no weight gradient of the frozen base.
+The planner sizes thousands of jobs with it; what is shown in the end comes from the operator model of
+`estimators/stepmodel`, whose answers the table holds (`benchmarks/fits/mfu.py`), so that the two agree within a few
+percent. Between its points the table is read linearly in ln N and ln n (N active parameters, n accelerators); beyond
+its ends the last value stands. MFU here is model FLOPs per second over the DENSE bf16 peak of the catalog (fp16 where a
+chip has no bf16), with the attention of causal models counted half and recomputation not counted. fp8 and fp4 runs use
+the same bf16 peak, so theirs may exceed 1.
 
-    ln MFU = b0 + chip + b_n ln(n/64) + b_N ln(N/1e10) + precision + task + mixture
-             - b_r ln(1 + r) - ln(1 + bubble) - ln(1 + (t0 + c t_tp) P / F_layer)
-
-n accelerators, N active parameters, P the peak, F_layer the model FLOPs of one layer for one micro-batch on one
-accelerator: t0 is what launches and small kernels cost per layer, t_tp the time that tensor parallelism's all-reduces
-of the layer take at the rate of the link, so little work per layer is slow on a fast chip. r is the share of model
-FLOPs that recomputation repeats. `chip` adds a vendor, an
-architecture and a chip offset, each shrunk to zero (a mixed model, Gelman and Hill 2007, chapter 12), so that an unseen
-chip gets the mean of its relatives. Coefficients: `data/efficiency/mfu.yaml`, written by `benchmarks/fits/mfu.py` from
-published measurements. `bubble` is the idle over the busy time of a pipeline (arXiv:2104.04473, section 2.2).
-
-The band holds 80 % of measured runs predicted without their source; it is kept as shifts of ln(u / (c - u)), c being
-0.9 of the rate of the precision, so that an efficient run is not promised more than a chip can do.
+A chip that the table does not know (a user's own) takes the mean of its architecture, else of its vendor, else of all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..facts.efficiency import MfuFit, load_mfu_fit
-from ..facts.records import Accelerator
 from ..frozen import dataclass
 from ..quantity import Quantity
-from .layout import Precision, Recompute
+from .layout import Precision
+
+if TYPE_CHECKING:
+    from ..facts.records import Accelerator
 
 MFU_CONVENTION = "model FLOPs, causal attention counted half, over the dense bf16 peak"
-REPEATED = {  # share of the model FLOPs that runs twice; of attention's scores alone it is too little to see
-    Recompute.FULL: (1 / 3, "one more forward pass"),
-    Recompute.PRODUCTS: (1 / 6, "every second matrix product runs twice"),
-}
-_TYPICAL_TOKENS = 8192  # per micro-batch and accelerator, where the caller does not know the layer's work
 
 
 class Task(StrEnum):
@@ -66,7 +57,7 @@ class Efficiency:
     factors: tuple[Factor, ...]
     peak_flops_per_s: float
     peak_format: str
-    measured_chip: bool  # whether measured runs of this very chip are in the fit
+    measured_chip: bool  # whether training runs of this very chip were measured
 
 
 def reference_peak(accelerator: Accelerator) -> tuple[float, str]:
@@ -88,13 +79,7 @@ def mfu(
     precision: Precision = Precision.BF16,
     active_params: float,
     accelerators: int,
-    task: Task = Task.PRETRAIN,
-    recompute: Recompute = Recompute.NONE,
     mixture: bool = False,
-    tensor_s: float = 0.0,
-    layer_flops: float | None = None,
-    bubble: float = 0.0,
-    fit: MfuFit | None = None,
 ) -> Quantity:
     """Return the model FLOPs utilization (fraction of the dense bf16 peak, 80 % band) of `efficiency`."""
     return efficiency(
@@ -102,13 +87,7 @@ def mfu(
         precision=precision,
         active_params=active_params,
         accelerators=accelerators,
-        task=task,
-        recompute=recompute,
         mixture=mixture,
-        tensor_s=tensor_s,
-        layer_flops=layer_flops,
-        bubble=bubble,
-        fit=fit,
     ).mfu
 
 
@@ -118,111 +97,90 @@ def efficiency(
     precision: Precision = Precision.BF16,
     active_params: float,
     accelerators: int,
-    task: Task = Task.PRETRAIN,
-    recompute: Recompute = Recompute.NONE,
     mixture: bool = False,
-    tensor_s: float = 0.0,
-    layer_flops: float | None = None,
-    bubble: float = 0.0,
     fit: MfuFit | None = None,
 ) -> Efficiency:
-    """Return the fitted MFU with the factors that make it.
+    """Return the MFU that a pre-training job of this size reaches, with the factors that make it.
 
-    `active_params` are those one token uses (all of them in a dense model); `layer_flops` the model FLOPs, forward and
-    backward, of one layer for one micro-batch on one accelerator (None: a layer of a usual model of that size at 8,192
-    tokens); `tensor_s` the time of one layer's
-    tensor-parallel all-reduces for one micro-batch at the rate of the link; `bubble` the idle time of the pipeline over its busy time. `fit` replaces the shipped
-    coefficients (validation passes those of a fold).
+    `active_params` are those one token uses (all of them in a dense model). `fit` replaces the shipped table.
 
     Raises:
         InputError: the accelerator has no peak rate to refer to, or not the one `precision` needs.
     """
     fit = fit or load_mfu_fit()
     peak, peak_format = reference_peak(accelerator)
-    b = fit.coefficients
-    if layer_flops is None:
-        layer_flops = 6 * active_params / typical_layers(active_params) * _TYPICAL_TOKENS
-
-    logs = [("base", b["base"], "fitted mean at 64 accelerators and 10B active parameters")]
-    chip = fit.chips.get(accelerator.id)
-    relatives = fit.vendors.get(accelerator.vendor, 0.0) + fit.architectures.get(accelerator.architecture, 0.0)
-    what = accelerator.name if chip is not None else f"no measured {accelerator.name}: {_relatives(accelerator, fit)}"
-    logs.append(("chip", relatives + (chip or 0.0), what))
-    logs.append(("scale", b["ln_accelerators"] * math.log(accelerators / 64), f"{accelerators} accelerators"))
-    logs.append(("size", b["ln_active_params"] * math.log(active_params / 1e10), "active parameters"))
-    logs.append(("precision", _precision_log(precision, accelerator, active_params, b), str(precision)))
-    if task is not Task.PRETRAIN:
-        logs.append(("task", b[task.value.replace("-", "_")], str(task)))
+    table, share, why = _table(accelerator, precision, fit)
+    reached = _between(table, active_params, accelerators, fit)
+    factors = [Factor("chip, size and count", reached, why)]
+    if share != 1:
+        factors.append(Factor("precision", share, f"{precision}, the same share of another peak"))
     if mixture:
-        logs.append(("mixture of experts", b["mixture"], "routing and expert all-to-all"))
-    if recompute in REPEATED:
-        share, why = REPEATED[recompute]
-        logs.append(("recompute", -b["recompute"] * math.log1p(share), why))
-    if bubble > 0:
-        logs.append(("pipeline bubble", -math.log1p(bubble), f"idle/busy {bubble:.3f}"))
-    ideal_s = layer_flops / peak
-    waits = {"launch floor": b["layer_floor_s"] / ideal_s, "tensor parallel": b["tensor_exposed"] * tensor_s / ideal_s}
-    waiting = 0.0
-    for name, share in waits.items():
-        if share > 0:
-            log = math.log1p(waiting) - math.log1p(waiting + share)
-            logs.append((name, log, f"{ideal_s * 1e3:.3g} ms of ideal work per layer and micro-batch"))
-            waiting += share
-
-    ceiling = fit.ceiling * max(1.0, (accelerator.peak_flops_per_s.get(precision) or 0.0) / peak)
-    mid = math.exp(math.fsum(log for _, log, _ in logs))
-    if mid > 0.98 * ceiling:
-        logs.append(("ceiling", math.log(0.98 * ceiling / mid), "no training step has been seen above it"))
-        mid = 0.98 * ceiling
-    band = fit.bands[_band_kind(task, chip is not None)]
-    low, high = spread(mid, ceiling, band.low), spread(mid, ceiling, band.high)
-    quantity = Quantity(low, mid, high, "fraction", "80 %", band.basis)
-    factors = tuple(Factor(name, math.exp(log), why) for name, log, why in logs)
+        factors.append(Factor("mixture of experts", fit.mixture, "routing and all-to-all"))
+    ceiling = max(1.0, (accelerator.peak_flops_per_s.get(precision) or 0.0) / peak)
+    mid = min(math.prod(factor.value for factor in factors), ceiling)
+    is_measured = accelerator.id in fit.chips
+    band = fit.bands["pre-training" if is_measured else "pre-training, new chip"]
+    quantity = Quantity(mid * band.low, mid, min(mid * band.high, ceiling), "fraction", "80 %", band.basis)
     return Efficiency(
         mfu=quantity,
-        factors=factors,
+        factors=tuple(factors),
         peak_flops_per_s=peak,
         peak_format=peak_format,
-        measured_chip=chip is not None,
+        measured_chip=is_measured,
     )
 
 
-def spread(mfu: float, ceiling: float, shift: float) -> float:
-    """Return the MFU shifted on the scale ln(u / (ceiling - u)): a factor where it is small, never over the ceiling."""
-    odds = mfu / (ceiling - mfu) * math.exp(shift)
-    return ceiling * odds / (1 + odds)
+def _between(table: Sequence[Sequence[float]], active_params: float, accelerators: int, fit: MfuFit) -> float:
+    """Return the table at a size and a count, linear in the logarithms of both."""
+    i, down = _place(fit.log_active_params, math.log(active_params))
+    j, right = _place(fit.log_accelerators, math.log(accelerators))
+    upper = table[i][j] + right * (table[i][j + 1] - table[i][j])
+    lower = table[i + 1][j] + right * (table[i + 1][j + 1] - table[i + 1][j])
+    return upper + down * (lower - upper)
 
 
-def typical_layers(active_params: float) -> float:
-    """Return the number of layers a modern dense model of this size has: 32 at 8e9, growing with the cube root."""
-    return float(max(2.0, 32 * (active_params / 8e9) ** (1 / 3)))
+def _place(points: Sequence[float], value: float) -> tuple[int, float]:
+    """Return the interval of ascending points that holds `value` and how far along it, 0 to 1."""
+    i = min(max(bisect(points, value) - 1, 0), len(points) - 2)
+    return i, min(max((value - points[i]) / (points[i + 1] - points[i]), 0.0), 1.0)
 
 
-def _precision_log(
-    precision: Precision, accelerator: Accelerator, active_params: float, b: Mapping[str, float]
-) -> float:
-    peak, _ = reference_peak(accelerator)
-    own = accelerator.peak_flops_per_s.get(precision.value)
-    if not own:
-        known = ", ".join(name for name, rate in accelerator.peak_flops_per_s.items() if rate)
+def _table(accelerator: Accelerator, precision: Precision, fit: MfuFit) -> tuple[Sequence[Sequence[float]], float, str]:
+    """Return the MFU table of a chip in a precision, a factor on it, and where it is from."""
+    rates = accelerator.peak_flops_per_s
+    if not rates.get(precision):
+        known = ", ".join(name for name, rate in rates.items() if rate)
         raise InputError(f"{accelerator.name} has no {precision} rate in the catalog; it has {known}.")
-    if precision in (Precision.BF16, Precision.FP16):
-        return 0.0
-    if precision in (Precision.FP32, Precision.TF32):
-        return float(math.log(min(1.0, own / peak)))  # the same share of a lower peak; no measured rows
-    size = b["fp8_ln_active_params"] * math.log(active_params / 1e10)
-    return float(b[precision.value] + size)
+    tables, where = fit.chips.get(accelerator.id) or fit.unmeasured_chips.get(accelerator.id), accelerator.name
+    if tables is None:
+        tables, where = _relatives(accelerator.architecture, accelerator.vendor)
+    if precision in tables:
+        return tables[precision], 1.0, where
+    peak, _ = reference_peak(accelerator)
+    usual = precision in (Precision.BF16, Precision.FP16)
+    return tables["usual"], 1.0 if usual else rates[precision] / peak, where
 
 
-def _band_kind(task: Task, measured: bool) -> str:
-    if task is not Task.PRETRAIN:
-        return "fine-tune" if measured else "fine-tune, new chip"
-    return "pre-training" if measured else "pre-training, new chip"
+@lru_cache(maxsize=16)
+def _relatives(architecture: str, vendor: str) -> tuple[Mapping[str, Sequence[Sequence[float]]], str]:
+    """Return the mean tables of the chips most like one that the shipped table does not know."""
+    from ..facts.catalog import load_catalog
+
+    fit = load_mfu_fit()
+    known = {**fit.chips, **fit.unmeasured_chips}
+    ours = load_catalog(use_config_folder=False).accelerators
+    for what, like in (
+        (architecture, [t for chip, t in known.items() if chip in ours and ours[chip].architecture == architecture]),
+        (vendor, [t for chip, t in known.items() if chip in ours and ours[chip].vendor == vendor]),
+        ("all", list(known.values())),
+    ):
+        if like:
+            formats = {name for tables in like for name in tables}
+            mean = {name: _mean([tables[name] for tables in like if name in tables]) for name in formats}
+            return mean, f"mean of {what} chips"
+    raise AssertionError("the table knows no chip")  # the reader refuses such a file
 
 
-def _relatives(accelerator: Accelerator, fit: MfuFit) -> str:
-    if accelerator.architecture in fit.architectures:
-        return f"mean of measured {accelerator.architecture} chips"
-    if accelerator.vendor in fit.vendors:
-        return f"mean of measured {accelerator.vendor} chips"
-    return "mean of all measured chips"
+def _mean(tables: Sequence[Sequence[Sequence[float]]]) -> Sequence[Sequence[float]]:
+    """Return the mean of equal tables, cell by cell."""
+    return [[math.fsum(cells) / len(tables) for cells in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)]
