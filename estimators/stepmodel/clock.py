@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..facts.records import Accelerator
     from ..models.shape import ModelShape
 
-_Passes = tuple[float, float, float, float]
+_Passes = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 class StepClock:
@@ -81,7 +81,7 @@ class StepClock:
         else:
             p.boundary = p.boundary_n = p.boundaries = 0.0
         share = -(-self._layers // pp) / self._layers
-        found = schedule(passes[0] * share, passes[1] * share, passes[2], passes[3], p, states, self._factors)
+        found = schedule(passes[0], passes[1], share, p, states, self._factors)
         return float(found[0])
 
     def _at(self, layout: Layout, recompute: Recompute) -> Job:
@@ -111,4 +111,4 @@ class StepClock:
         body, ends = work
         parts = Parts(body=body, ends=ends, log_tp=math.log2(job.tp))
         set_again(parts, job)
-        return (*stage_seconds(body, parts, self._factors), *stage_seconds(ends, parts, self._factors))
+        return stage_seconds(body, parts, self._factors), stage_seconds(ends, parts, self._factors)

@@ -39,6 +39,7 @@ _FACTORS = tuple(field.name for field in fields(Factors))
 _FUSED = ("fsdp-compiled", "torchtune", "megatron", "jax-gpu", "jax-gpu-2023", "jax-tpu", "neuron", "rocm")
 _HOST = {"megatron-old": "old", "megatron": "megatron", "rocm": "megatron", "jax-gpu": "xla", "jax-tpu": "xla"}
 _HOST |= {"neuron": "xla", "jax-gpu-2023": "xla"}
+_RELATIVE = {"Blackwell Ultra": "Blackwell", "CDNA4": "CDNA3", "CDNA2": "CDNA3"}  # by generation of the board
 _DEEPSPEED = (Framework.HF_DEEPSPEED, Framework.HUGGING_FACE, Framework.LITGPT, Framework.UNSLOTH, Framework.COLOSSAL)
 
 
@@ -60,7 +61,7 @@ def stack_of(recipe: Recipe, accelerator: Accelerator, chip: Chip, *, low: str =
     software = _software(recipe, accelerator)
     return Stack(
         software=software,
-        family=chip.family,
+        family=_RELATIVE.get(chip.family, chip.family),
         attention=_attention(software, recipe, chip),
         fusion="fused" if software in _FUSED else "eager",
         host=_HOST.get(software, "torch"),

@@ -4,8 +4,8 @@
 the fullest pipeline stage, gathers and reductions of sharded states, the optimizer's memory traffic. `combine` applies
 the factors of a software profile (data/efficiency/software.yaml) and the schedule:
 
-    stage   = forward + backward + recompute, each the larger of device time and host time (a smooth maximum)
     ZeRO-3  = each pass waits for the slower of its compute and its gathers
+    stage   = forward + backward + recompute: the larger of device time and host time (a smooth maximum)
     T       = n t_stage + (pp - 1)/v t_stage           1F1B and interleaving (arXiv:2104.04473, section 2.2)
             + exposed gradient reduction and parameter gathers + optimizer + fixed time
     step    = T (1 + sigma log2 nodes)                 waiting for the slowest rank
@@ -154,21 +154,23 @@ class Factors:
 
 def combine(p: Any, f: Any) -> Any:
     """Return the seconds of the step and its parts (step, stages, bubble, reduction, optimizer, waiting)."""
-    body_f, body_b = stage_seconds(p.body, p, f)
-    ends_f, ends_b = stage_seconds(p.ends, p, f)
-    return schedule(body_f, body_b, ends_f, ends_b, p, p.states, f)
+    return schedule(stage_seconds(p.body, p, f), stage_seconds(p.ends, p, f), 1.0, p, p.states, f)
 
 
-def schedule(body_f: Any, body_b: Any, ends_f: Any, ends_b: Any, p: Any, s: Any, f: Any) -> Any:
-    """Return what `combine` does from the seconds of one micro-batch's layers and ends, forward and backward."""
+def schedule(body: Any, ends: Any, share: Any, p: Any, s: Any, f: Any) -> Any:
+    """Return what `combine` does from the seconds of one micro-batch's layers and ends.
+
+    `body` and `ends` are (device forward, device backward, host); the fullest stage has `share` of the body. The host
+    runs ahead of the device over whole passes, so that only their totals race.
+    """
     gather = f.gather * _larger(s.gather, f.network * s.gather_n)
     scatter = f.gather * _larger(s.scatter, f.network * s.scatter_n)
-    forward = _larger(body_f + ends_f, gather) + f.contention * gather
-    backward = _larger(body_b + ends_b, gather + scatter) + f.contention * (gather + scatter)
-    transfer = f.boundary * p.boundaries * (p.boundary + f.network * p.boundary_n)
-    stage = forward + backward + transfer
+    forward = _larger(share * body[0] + ends[0], gather) + f.contention * gather
+    backward = _larger(share * body[1] + ends[1], gather + scatter) + f.contention * (gather + scatter)
+    transfer = f.boundary * p.boundaries * _larger(p.boundary, f.network * p.boundary_n)
+    stage = _race(forward + backward, share * body[2] + ends[2]) + transfer
     # The fill is paid by plain stages; the heaviest one paces the steady state.
-    bubble = f.fill * p.fill * (body_f + body_b + transfer)
+    bubble = f.fill * p.fill * (share * _race(body[0] + body[1], body[2]) + transfer)
     reduce = f.reduce * (_larger(s.reduce, f.network * s.reduce_n) + _larger(s.renew, f.network * s.renew_n))
     optimizer = f.optimizer * s.optimizer + s.offload
     busy = p.micro_batches * stage + bubble + reduce + optimizer + f.fixed_s
@@ -176,12 +178,16 @@ def schedule(body_f: Any, body_b: Any, ends_f: Any, ends_b: Any, p: Any, s: Any,
     return busy + straggle, p.micro_batches * stage, bubble, reduce, optimizer, straggle
 
 
+def _race(device: Any, host: Any) -> Any:
+    return (device**_Q + host**_Q) ** (1 / _Q)
+
+
 def _larger(a: Any, b: Any) -> Any:
     return (a**_P + b**_P) ** (1 / _P)
 
 
-def stage_seconds(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
-    """Return the seconds of one micro-batch's work, forward and backward with what is run again.
+def stage_seconds(w: Any, p: Any, f: Any) -> tuple[Any, Any, Any]:
+    """Return the seconds of one micro-batch's work: device forward, device backward with what is run again, host.
 
     Homogeneous in the work: half the layers take half the time.
     """
@@ -208,7 +214,7 @@ def stage_seconds(w: Any, p: Any, f: Any) -> tuple[Any, Any]:
     host_f = f.launch_s * w.kernels_f + f.call_s * w.calls_f + f.hook_s * w.hooks
     host_b = f.launch_s * (w.kernels_b + p.again_traffic * w.kernels_f) + f.hook_s * (1.0 + p.again_matrix) * w.hooks
     host_b = host_b + f.call_s * (w.calls_b + p.again_tensor * w.calls_f)
-    return (device_f**_Q + host_f**_Q) ** (1 / _Q), (device_b**_Q + host_b**_Q) ** (1 / _Q)
+    return device_f, device_b, host_f + host_b
 
 
 _AGAIN = {
