@@ -25,12 +25,13 @@ _FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     (r"habana|gaudi", Framework.HABANA),
     (r"maxtext|paxml|\bpax\b|levanter|\bjax\b|pathways|tensorflow|mesh", Framework.JAX),
     (r"megatron-deepspeed|megatron-lm/deepspeed|gpt-neox", Framework.MEGATRON_DEEPSPEED),
+    (r"automodel", Framework.FSDP),  # NeMo AutoModel is PyTorch FSDP, no Megatron
     (r"ms-swift megatron", Framework.MEGATRON),
     (r"swift", Framework.MS_SWIFT),
     (r"megatron|nemo|primus|bridge|simumax|transformer ?engine|\bngc\b|nvidia release", Framework.MEGATRON),
     (r"deepspeed|xtuner|qwen", Framework.HF_DEEPSPEED),
     (r"torchtune", Framework.TORCHTUNE),
-    (r"torchtitan|fsdp|composer|foundry|lightning|automodel|nanotron", Framework.FSDP),
+    (r"torchtitan|fsdp|composer|foundry|lightning|nanotron", Framework.FSDP),
     (r"hf|hugging|transformers|peft|axolotl|llama-?factory|trl|accelerate", Framework.HUGGING_FACE),
     (r"pytorch|torch", Framework.FSDP),
 )
