@@ -155,7 +155,8 @@ def test_the_answer_is_no_leaves_with_3(demo):
 
 
 def test_ctrl_c_leaves_with_130(demo):
-    assert demo("ask", "ctrl-c", "--budget", "5k").code == 130
+    ran = demo("ask", "ctrl-c", "--budget", "5k")
+    assert (ran.code, ran.err) == (130, "error: interrupted.\n")
 
 
 def test_a_bug_keeps_its_traceback(demo):
