@@ -230,7 +230,7 @@ def price_of(asked: PriceAsked, accelerator: Accelerator, catalog: Catalog) -> t
 
 
 def read_batch(text: str, sequence_tokens: int) -> int:
-    """Return sequences per step from `512`, `512 sequences` or `4M tokens`.
+    """Return sequences per step from `512`, `512 sequences` or `4M tokens` (rounded to split over accelerators).
 
     Raises:
         InputError: neither, not whole, or a bare number that can only mean tokens.
@@ -242,7 +242,8 @@ def read_batch(text: str, sequence_tokens: int) -> int:
             sequences = count / sequence_tokens
             if sequences < 1:
                 raise InputError(f"'{text}' is less than one sequence of {sequence_tokens:,} tokens.")
-            return round(sequences)
+            unit_of = 1 << max(0, int(sequences / 4).bit_length() - 1)  # tokens are meant roughly: make it divide well
+            return round(sequences / unit_of) * unit_of
     for unit in ("sequences", "sequence", "seqs", "seq"):
         words = words.removesuffix(unit).strip()
     sequences = units.read_whole(words, "a global batch", "512 or '4M tokens'")

@@ -98,15 +98,11 @@ class Clock:
 
 
 class GivenClock(Clock):
-    """The clock of a user who knows the MFU: every layout takes the same, so the simplest that fits is chosen."""
+    """The clock of a user who knows the MFU: layouts are ranked as ever, the one chosen runs at that MFU."""
 
     def __init__(self, shape: ModelShape, accelerator: Accelerator, workload: Workload, mfu: float) -> None:
         super().__init__(shape, accelerator, workload)
         self.mfu = mfu
-
-    def seconds(self, layout: Layout, recipe: Recipe) -> float:
-        """Return the same for every layout."""
-        return 1.0
 
     def time(self, layout: Layout, recipe: Recipe) -> StepTime:
         """Return `step_time_at_mfu`."""
