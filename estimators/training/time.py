@@ -1,19 +1,16 @@
 """The time of one optimizer step, with its range, its reasons and what it says about MFU.
 
 `step_time` is the seam behind which the operator-level model of `estimators/stepmodel` stands: callers only see
-`StepTime`. `step_time_at_mfu` is for users who know their MFU. The quantities of a job that the efficiency formula of
-`efficiency.py` reads (layer FLOPs, pipeline bubble, tensor-parallel time) are here too.
+`StepTime`. `step_time_at_mfu` is for users who know their MFU.
 """
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..frozen import dataclass
-from ..models.operators import Group
 from ..models.parameters import ParameterCount, count_parameters
 from ..quantity import Given, Quantity, Step, exact, inverse
 from .efficiency import MFU_CONVENTION, Task, reference_peak
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from ..facts.software import SoftwareFit, TimeBand
     from ..models.shape import ModelShape
     from ..stepmodel.estimate import StepEstimate
-
-_BYTES = 2  # of a number on the network: weights, gradients and activations travel in 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,52 +218,6 @@ def check_divides(layout: Layout, workload: Workload) -> None:
             f"a global batch of {workload.global_batch:,} sequences does not divide over {layout.dp} replicas x "
             f"micro-batch {layout.micro_batch}; take {near}."
         )
-
-
-def bubble(flops: StepFlops, layout: Layout, workload: Workload) -> float:
-    """Return the idle over the busy time of a mean pipeline stage.
-
-    Filling and draining idle (p - 1) / (m v) (arXiv:2104.04473, section 2.2); all wait for the last stage, which has
-    the head on top of its layers: with a share x of the FLOPs in the head it is busy 1 + x (p - 1) times the mean.
-    """
-    if layout.pp == 1:
-        return 0.0
-    fill = (layout.pp - 1) / (micro_batches(layout, workload) * layout.interleave)
-    head = math.fsum(part.forward.causal for part in flops.groups if part.group is Group.HEAD) / flops.forward.causal
-    return (1 + fill) * (1 + head * (layout.pp - 1)) - 1
-
-
-def layer_flops(shape: ModelShape, flops: StepFlops, layout: Layout, workload: Workload) -> float:
-    """Return the model FLOPs of one layer for one micro-batch on one accelerator."""
-    share = layout.micro_batch / workload.global_batch / (layout.tp * layout.cp)
-    return flops.model.causal / max(shape.layers, 1) * share
-
-
-def tensor_time_s(shape: ModelShape, accelerator: Accelerator, layout: Layout, workload: Workload) -> float:
-    """Return the time (s) of one layer's tensor-parallel all-reduces for one micro-batch at the rate of the link.
-
-    Four all-reduces of the hidden state, two passes each: 16 (t-1)/t b s h bytes (arXiv:1909.08053, section 3).
-    """
-    if layout.tp == 1:
-        return 0.0
-    rate = _link(accelerator) if layout.tp <= _domain(accelerator) else _port(accelerator)
-    tokens = layout.micro_batch * workload.sequence_tokens / layout.cp
-    return 8 * _BYTES * (layout.tp - 1) / layout.tp * tokens * shape.hidden / rate if rate else 0.0
-
-
-def _domain(accelerator: Accelerator) -> int:
-    """Accelerators that reach each other over the fast link."""
-    return max(accelerator.link_domain or 1, accelerator.accelerators_per_node or 1)  # cards meet on PCIe
-
-
-def _link(accelerator: Accelerator) -> float:
-    """One-way rate (bytes/s) of one accelerator inside its domain; 0 where unknown."""
-    return accelerator.link_bytes_per_s or 0.0
-
-
-def _port(accelerator: Accelerator) -> float:
-    """One accelerator's share of the network of its node, one way (bytes/s); 0 where unknown."""
-    return (accelerator.network_bytes_per_s_per_node or 0.0) / (accelerator.accelerators_per_node or 1)
 
 
 _LIMITS = {
