@@ -12,7 +12,7 @@ from ..estimators import units
 from ..estimators.errors import InputError
 from ..estimators.facts.records import CloudClass, PricePlan
 from ..estimators.frozen import dataclass
-from ..estimators.quantity import Quantity, exact
+from ..estimators.quantity import Quantity, Step, exact
 from ..estimators.training.layout import Optimizer, Precision, Recompute
 from .options import complete_accelerator, complete_model, duration, fraction, naming, one_of, tokens, usd, whole
 
@@ -227,6 +227,14 @@ def price_of(asked: PriceAsked, accelerator: Accelerator, catalog: Catalog) -> t
             raise
         return None, None
     return found.usd_per_hour, found
+
+
+def price_steps(found: Quote | None, catalog: Catalog) -> tuple[Step, ...]:
+    """Return the line of `--explain` about the price, sources by name; nothing where the price was given."""
+    if found is None:
+        return ()
+    names = {code: source.name for code, source in catalog.sources.items()}
+    return (found.step(lambda code: names.get(code, code)),)
 
 
 def read_batch(text: str, sequence_tokens: int) -> int:

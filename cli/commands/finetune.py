@@ -67,6 +67,7 @@ from ..training_options import (
     accelerators_of,
     files,
     price_of,
+    price_steps,
     read_batch,
 )
 
@@ -213,6 +214,8 @@ def finetune(
         raise DoesNotFit(_misfit(tuning, method, accelerator, count or 1, answers))
     faster = _packed(tuning, method, accelerator, count or 1) if not data.packed else None
     document = _document(tuning, method, answers, faster, resolved, quote, facts, given=on is not None)
+    if explain:
+        document = replace(document, steps=(*document.steps, *price_steps(quote, facts)))
     deliver(document, format=format, output=output, force=force, explain=explain)
 
 
@@ -350,7 +353,6 @@ def _document(
             *found.choice.time.steps,
             *found.run.steps,
             *found.choice.memory.steps,
-            *((quote.step(),) if quote else ()),
         ),
         catalog=facts.stamp(),
         next_commands=(

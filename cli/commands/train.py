@@ -8,6 +8,7 @@ from ...estimators.errors import AnswerIsNo, InputError
 from ...estimators.facts.catalog import load_catalog
 from ...estimators.frozen import replace
 from ...estimators.models.resolve import resolve_model
+from ...estimators.models.shape import ModelKind
 from ...estimators.training.choose import Wanted
 from ...estimators.training.job import (
     Job,
@@ -63,6 +64,7 @@ from ..training_options import (
     accelerators_of,
     files,
     price_of,
+    price_steps,
     read_batch,
 )
 
@@ -146,7 +148,7 @@ def train(
     document = replace(
         document,
         catalog=facts.stamp(),
-        steps=(*document.steps, *((quote.step(),) if quote else ())),
+        steps=(*document.steps, *(price_steps(quote, facts) if explain else ())),
     )
     deliver(document, format=format, output=output, force=force, explain=explain)
     if deadline is not None and found.run.wall_s.mid > deadline:
@@ -261,6 +263,10 @@ def _warnings(found: JobAnswer, quote: Quote | None) -> tuple[str, ...]:
         listed.append(
             f"No measured training run of {job.accelerator.name} is known: its speed is that of its relatives, and the "
             "range is wider."
+        )
+    if job.shape.kind != ModelKind.DECODER:
+        listed.append(
+            f"No measured training run of a model of kind '{job.shape.kind}' is in the fits: check the speed."
         )
     longest = job.shape.max_tokens
     if longest and job.sequence_tokens > longest:
