@@ -20,7 +20,7 @@ from ..frozen import dataclass, replace
 from ..quantity import Quantity, product
 from .choose import SAFE_PROBABILITY, Wanted
 from .efficiency import Task
-from .job import Job, JobAnswer, answer
+from .job import Job, JobAnswer, answer, checkpoint_bytes
 from .layout import Adapter, Layout, Optimizer, Precision, Recipe, Recompute, Workload
 from .run import training_run
 
@@ -269,7 +269,7 @@ def _padded(found: JobAnswer, data: TuningData) -> JobAnswer:
         accelerator=found.job.accelerator,
         layout=found.choice.layout,
         workload=found.workload,
-        state_bytes=14.0 * trainable_params(found.job),
+        state_bytes=checkpoint_bytes(found.job),
         usd_per_hour=found.job.usd_per_hour,
     )
     return replace(found, run=run, choice=replace(found.choice, time=wider))
