@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...estimators.models.shape import ModelShape
 
 FLAT_MFU = 0.4  # the guess that every prediction is compared with
+_SELLS_CORES = ("Google", "AWS", "Amazon")  # chips of several cores that software counts as devices
 UNSAID_BATCHES = 8  # micro-batches per replica where the row gives no batch at all
 
 
@@ -120,20 +121,23 @@ def case_of(row: MeasuredRow, catalog: Catalog) -> Case:
 
 def _cut(row: MeasuredRow, said: Settings, accelerators: int, filled: list[str]) -> tuple[Layout, Workload]:
     tp, pp, cp = said.tp or 1, said.pp or 1, said.cp or 1
-    product = tp * pp * cp * (said.dp or 1)
-    if said.dp and product > accelerators and product % accelerators == 0:
-        # Trainium rows count cores, several to a chip: the cut inside a chip is no cut of ours.
+    product, devices = tp * pp * cp * (said.dp or 1), 1
+    is_cores = said.accelerator is not None and said.accelerator.vendor in _SELLS_CORES
+    if said.dp and is_cores and product > accelerators and product % accelerators == 0:
+        # Trainium and TPU v7x rows count cores, several to a chip: a cut inside a chip is no cut of ours, and replicas
+        # inside a chip are one replica with a larger micro-batch.
         inside = product // accelerators
+        devices = max(1, inside // tp)
         tp = max(1, tp // inside)
     while accelerators % (tp * pp * cp):
         tp, pp, cp = (1, pp, cp) if tp > 1 else (1, 1, cp) if pp > 1 else (1, 1, 1)
         filled.append("layout")
     dp = accelerators // (tp * pp * cp)
-    while said.global_batch and dp % 2 == 0 and dp * (said.micro_batch or 1) > said.global_batch:
+    micro_batch = said.micro_batch * devices if said.micro_batch else None
+    while said.global_batch and dp % 2 == 0 and dp * (micro_batch or 1) > said.global_batch:
         dp, cp = dp // 2, cp * 2  # fewer sequences than replicas: the rest of them split the sequence
         filled.append("context parallelism")
     per_replica = said.global_batch / dp if said.global_batch else None
-    micro_batch = said.micro_batch or None
     if micro_batch is None:
         filled.append("micro-batch")
         micro_batch = (
@@ -144,7 +148,7 @@ def _cut(row: MeasuredRow, said: Settings, accelerators: int, filled: list[str])
             filled.append("batch")
         per_replica = micro_batch * (said.micro_batches or UNSAID_BATCHES)
     batches = max(1, round(per_replica / micro_batch))
-    ep = said.ep or 1
+    ep = max(1, (said.ep or 1) // devices)
     if ep > 1 and (dp * cp * tp) % ep:
         ep = 1
         filled.append("expert parallelism")
