@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import sys
 import time
 from collections import defaultdict
@@ -30,10 +29,11 @@ from numpy.typing import NDArray
 
 from ...estimators.facts.catalog import load_catalog
 from ...estimators.facts.serving import load_serving_rules
-from ...estimators.serving import loops
 from ...estimators.serving.equations import ChipRates, Group, ModelCounts, Rates
-from ...estimators.serving.loops import Machine, Speeds, Work
+from ...estimators.serving.loops import Machine, Work
 from ...estimators.serving.setup import LoadRates, chip_rates, levels, slopes
+from ..validation.serving import figures
+from ..validation.serving_folds import family_key, fold_of
 from ..validation.serving_rows import Case, Metric, Scenario, Unsupported, read_case
 from .common import ROOT, measured
 
@@ -204,45 +204,6 @@ def predict_block(block: Block, squashed: Mapping[str, Array]) -> dict[Metric, A
     return figures(block.scenario, machine, block.work, block.replicas, block.single)
 
 
-def figures(scenario: Scenario, machine: Machine, work: Work, replicas: Any, single: Any) -> dict[Metric, Any]:
-    """Return every figure that a scenario predicts, for the whole system, in the rows' units."""
-    prompt_rate = loops.prompt_rate_per_s(machine, work)
-    made: Speeds
-    if scenario is Scenario.STATIC:
-        made = loops.static(machine, work)
-    elif scenario is Scenario.WHOLE:
-        made = loops.static_whole(machine, work)
-    elif scenario is Scenario.QUEUED:
-        made = loops.queued(machine, work)
-    elif scenario is Scenario.STEPS:
-        made = loops.static(machine, decode_only(machine, work))
-    elif scenario is Scenario.BURST:
-        made = loops.burst(machine, work)
-    elif scenario is Scenario.CLOSED:
-        made = loops.closed_loop(machine, work)
-    elif scenario is Scenario.LIMITED:
-        made = loops.limited(machine, work)
-    else:
-        return {Metric.PROMPT: prompt_rate * replicas, Metric.FIRST: 1e3 * work.prompt / prompt_rate}
-    alone = machine.prompt_s(work.prompt * 0.0 + 1.0, work.prompt)
-    first = single * alone + (1.0 - single) * made.first_token_s
-    return {
-        Metric.OUTPUT: made.output_per_s * replicas,
-        Metric.TOKEN: 1e3 * made.token_s,
-        Metric.FIRST: 1e3 * first,
-        Metric.PROMPT: prompt_rate * replicas,
-        Metric.LATENCY: 1e3 * (first + (work.output - 1.0) * made.token_s),
-    }
-
-
-def decode_only(machine: Machine, work: Work) -> Work:
-    """Return the work of a decode pool: a static batch of what its cache holds."""
-    from dataclasses import replace
-
-    batch = loops.larger(loops.smaller(work.cap, work.room * machine.loads.occupancy), 1.0)
-    return replace(work, batch=batch)
-
-
 def fit(problem: Problem, kept: NDArray[np.bool_], *, rounds: int = 15, measured_log: Array | None = None) -> Array:
     """Return the coefficients fitted on the targets `kept`.
 
@@ -321,16 +282,6 @@ def report(problem: Problem, r: Array, title: str) -> None:
         )
 
 
-def fold_of(family: str, folds: int = FOLDS) -> int:
-    """Return the fold that leaves a family out."""
-    return int(hashlib.sha256(family.encode()).hexdigest(), 16) % folds
-
-
-def family_key(family: str) -> str:
-    """Return the short hash under which a family is listed."""
-    return hashlib.sha256(family.encode()).hexdigest()[:10]
-
-
 def out_of_fold(problem: Problem, group: NDArray[np.int64]) -> tuple[Array, list[Array]]:
     """Return residuals of targets whose group the fit left out, and the fits."""
     r = np.zeros(len(problem.row))
@@ -391,7 +342,8 @@ def write(name: str, data: Mapping[str, Any]) -> None:
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        pass
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
 
     text = yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, width=120, default_flow_style=None)
     head = "# Written by benchmarks/fits/serving.py; do not edit.\n"
@@ -435,11 +387,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     everything = np.ones(len(problem.row), bool)
     x = fit(problem, everything)
     report(problem, problem.residuals(problem.values(x)), "in sample")
-    fold = np.array([fold_of(problem.families[f]) for f in problem.family])
+    fold = np.array([fold_of(str(problem.families[f]), FOLDS) for f in problem.family])
     r, fold_fits = out_of_fold(problem, fold)
     report(problem, r, f"families left out ({FOLDS} folds)")
     chips = np.array([problem.cases[i].setup.accelerator.id for i in problem.row])
-    chip_group = np.array([fold_of(chip) for chip in chips])
+    chip_group = np.array([fold_of(chip, FOLDS) for chip in chips])
     chip_r, _ = out_of_fold(problem, chip_group)
     report(problem, chip_r, f"chips left out ({FOLDS} folds)")
     by_source(problem, r)
@@ -447,7 +399,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         source_r, _ = out_of_fold(problem, problem.source)
         report(problem, source_r, "one source left out")
         models = np.array([problem.cases[i].setup.shape.name for i in problem.row])
-        model_r, _ = out_of_fold(problem, np.array([fold_of(model) for model in models]))
+        model_r, _ = out_of_fold(problem, np.array([fold_of(model, FOLDS) for model in models]))
         report(problem, model_r, f"models left out ({FOLDS} folds)")
         random = np.random.default_rng(0)
         shuffled = np.log(problem.measured).copy()
@@ -457,9 +409,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         false = fit(problem, fold != 0, measured_log=shuffled)
         report(problem, problem.residuals(problem.values(false))[...] * np.where(fold == 0, 1, np.nan), "shuffled")
         sys.exit()
-    both = np.concatenate([r, chip_r])
     made = _joined_bands(problem, r, chip_r)
-    del both
     errors = cell_errors(problem, r)
     head = {
         "fitted_on": "shared/data/measured/serving.csv",
@@ -476,7 +426,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     write(
         "serving_folds.yaml",
         {
-            "families": {family_key(f): fold_of(f) for f in sorted({str(name) for name in problem.families})},
+            "families": {family_key(f): fold_of(f, FOLDS) for f in sorted({str(name) for name in problem.families})},
             "folds": [{**head, "bands": made, **known, "parameters": parameters_of(problem, each)} for each in fold_fits],
         },
     )

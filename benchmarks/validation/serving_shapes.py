@@ -32,6 +32,7 @@ FRAMES_FILE = "data/serving_frames.yaml"
 _QUANT = re.compile(r"[-_](ud[-_])?(q\d\w*|iq\d\w*|bf16|f16|fp16|fp8|fp4|nvfp4|mxfp4|int4|int8|awq|gptq|gguf)$", re.I)
 _TAIL = re.compile(r"[-_](it|instruct|chat|base|hf|preview|thinking|\d{4})$", re.I)
 _ACTIVE = re.compile(r"-a(\d+(?:\.\d+)?)b", re.I)
+_SIZED = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.I)
 _ROPE, _NOPE, _VALUE, _QUERY_RANK = 64, 128, 128, 1536  # DeepSeek-V3, arXiv:2412.19437, section 4.2
 _LINEAR_STATE = 128  # state width per head of gated linear mixers
 
@@ -41,8 +42,22 @@ def shape_of(cells: Cells) -> ModelShape | None:
     wanted = tuple(
         (name, cells.text(name))
         for name in (
-            "model", "n_params_b", "n_active_b", "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab",
-            "attn", "kv_lora_rank", "n_experts", "top_k", "moe_ffn", "n_shared_experts",
+            "model",
+            "n_params_b",
+            "n_active_b",
+            "layers",
+            "hidden",
+            "heads",
+            "kv_heads",
+            "head_dim",
+            "ffn",
+            "vocab",
+            "attn",
+            "kv_lora_rank",
+            "n_experts",
+            "top_k",
+            "moe_ffn",
+            "n_shared_experts",
         )  # fmt: skip
     )
     return _shape(wanted)
@@ -81,7 +96,9 @@ def _candidates(cells: Cells) -> Iterator[ModelShape]:
                 continue
             width = cells.whole("moe_ffn") or ffn
             shared = (cells.whole("n_shared_experts") or 0) * width
-            mixture = MixtureShape(experts=experts, active=cells.whole("top_k") or 1, width=width, shared_width=shared, gated=gated)
+            mixture = MixtureShape(
+                experts=experts, active=cells.whole("top_k") or 1, width=width, shared_width=shared, gated=gated
+            )
             for first in (0, 1, 3, layers // 2):
                 if first < layers:
                     yield _model(cells, hidden, vocab, tied, [(first, dense, None), (layers - first, None, mixture)])
@@ -129,7 +146,11 @@ def _assemble(
     window: int | None,
     linear: bool,
 ) -> ModelShape:
-    latent = LatentShape(q_rank=_QUERY_RANK if hidden > 4096 else 0, kv_rank=latent_rank, rope_dim=_ROPE) if latent_rank else None
+    latent = (
+        LatentShape(q_rank=_QUERY_RANK if hidden > 4096 else 0, kv_rank=latent_rank, rope_dim=_ROPE)
+        if latent_rank
+        else None
+    )
     attention = AttentionShape(
         heads=heads,
         kv_heads=heads if latent else kv_heads,
@@ -145,7 +166,9 @@ def _assemble(
         inner = 2 * heads * _LINEAR_STATE
         others = [
             LayerShape(
-                state_space=StateSpaceShape(version=2, inner=inner, state=_LINEAR_STATE, conv=4, heads=inner // _LINEAR_STATE)
+                state_space=StateSpaceShape(
+                    version=2, inner=inner, state=_LINEAR_STATE, conv=4, heads=inner // _LINEAR_STATE
+                )
             )
         ]
     made: list[tuple[int, LayerShape]] = []
@@ -188,6 +211,8 @@ def _by_name(cells: Cells) -> ModelShape | None:
     active = (cells.number("n_active_b") or 0.0) * 1e9
     if found := _ACTIVE.search(bare):
         active = float(found[1]) * 1e9
+    if not total and (said := _SIZED.search(bare)):
+        total = float(said[1]) * (1e9 if said[2].lower() == "b" else 1e6)
     names = [bare]
     for _ in range(4):
         shorter = _TAIL.sub("", _QUANT.sub("", names[-1]))
@@ -203,7 +228,10 @@ def _by_name(cells: Cells) -> ModelShape | None:
             return shape
     for name in names:
         if frame := _frame(name.lower().removeprefix("nvidia-")):
-            return _framed(bare, frame, total, active)
+            total = total if cells.number("n_params_b") else float(frame.get("total_b", total / 1e9)) * 1e9
+            active = active or float(frame.get("active_b", 0.0)) * 1e9
+            if total:
+                return _framed(bare, frame, total, active)
     if not total:
         return None
     size = f"{total / 1e9:.3g}B" + (f"-A{active / 1e9:.3g}B" if active and active < 0.9 * total else "")
