@@ -16,7 +16,6 @@ from ...estimators.training.finetune import (
     Method,
     MethodAnswer,
     Tuning,
-    TuningData,
     answer_method,
     can_tune,
     data_of,
@@ -26,7 +25,6 @@ from ...estimators.training.flops import ADAPTER_TARGETS
 from ...estimators.training.job import usual_precision
 from ...estimators.training.layout import Optimizer, Precision, Zero
 from ...estimators.units import read_count
-from ..clock import today
 from ..options import (
     CatalogOption,
     ExplainOption,
@@ -38,18 +36,8 @@ from ..options import (
     reader,
     whole,
 )
-from ..report.document import Assumption, Column, Document, Table, Value
+from ..report.finetune import finetune_document
 from ..report.output import choose, deliver
-from ..report.training import (
-    CAUSAL,
-    job_result,
-    layout_facts,
-    memory_table,
-    mid_and_range,
-    risk_text,
-    run_facts,
-    time_table,
-)
 from ..training_options import (
     JOB_PANEL,
     LAYOUT_PANEL,
@@ -72,10 +60,7 @@ from ..training_options import (
 )
 
 if TYPE_CHECKING:
-    from ...estimators.facts.catalog import Catalog
     from ...estimators.facts.records import Accelerator
-    from ...estimators.models.resolve import ResolvedModel
-    from ...estimators.pricing.quote import Quote
 
 _items = reader(lambda text: read_count(text, "a number of examples", "50k or 1M"))
 _per_example = reader(lambda text: read_count(text, "a number of tokens", "500 or 2k"))
@@ -213,7 +198,8 @@ def finetune(
     if answers[method].found is None:
         raise DoesNotFit(_misfit(tuning, method, accelerator, count or 1, answers))
     faster = _packed(tuning, method, accelerator, count or 1) if not data.packed else None
-    document = _document(tuning, method, answers, faster, resolved, quote, facts, given=on is not None)
+    document = finetune_document(tuning, method, answers, faster, resolved, quote, given=on is not None)
+    document = replace(document, catalog=facts.stamp())
     if explain:
         document = replace(document, steps=(*document.steps, *price_steps(quote, facts)))
     deliver(document, format=format, output=output, force=force, explain=explain)
@@ -290,190 +276,3 @@ def _misfit(
         ways.append(f"--on {smallest.id}")
     end = f" These fit: {', '.join(ways)}." if ways else ""
     return f"{answers[method].trouble.partition('; ')[0]}.{end}"
-
-
-def _document(
-    tuning: Tuning,
-    method: Method,
-    answers: dict[Method, MethodAnswer],
-    faster: MethodAnswer | None,
-    resolved: ResolvedModel,
-    quote: Quote | None,
-    facts: Catalog,
-    *,
-    given: bool,
-) -> Document:
-    found = answers[method].found
-    assert found is not None  # checked before
-    data, job = tuning.data, found.job
-    result = job_result(found, quote, CAUSAL)
-    result |= {
-        "model": resolved.how,
-        "method": str(method),
-        "data": {
-            "tokens": data.tokens,
-            "epochs": data.epochs,
-            "sequence_tokens": data.sequence_tokens,
-            "packed": data.packed,
-            "padding": data.padding,
-        },
-        "trainable_params": answers[method].trainable_params,
-        "methods": [_method_result(each) for each in answers.values()],
-        "packed": None
-        if faster is None or faster.found is None
-        else {"wall_s": faster.found.run.wall_s, "cost_usd": faster.found.run.cost_usd},
-    }
-    return Document(
-        verb="finetune",
-        headline=_headline(method, answers[method], data),
-        inputs={
-            "model": job.shape.name,
-            "method": str(method),
-            "tokens": data.tokens,
-            "epochs": data.epochs,
-            "accelerator": job.accelerator.id,
-            "accelerators": found.accelerators,
-            "rank": None if method is Method.FULL else tuning.rank,
-            "sequence_tokens": data.sequence_tokens,
-            "global_batch": found.workload.global_batch,
-            "precision": str(tuning.precision),
-            "optimizer": str(tuning.optimizer),
-        },
-        result=result,
-        sections=(
-            run_facts(found, quote, CAUSAL),
-            _methods_table(answers),
-            layout_facts(found),
-            memory_table(found),
-            time_table(found),
-        ),
-        assumptions=_assumptions(tuning, method, quote, resolved, given=given),
-        warnings=_warnings(tuning, answers[method], faster, quote),
-        steps=(
-            *found.choice.time.steps,
-            *found.run.steps,
-            *found.choice.memory.steps,
-        ),
-        catalog=facts.stamp(),
-        next_commands=(
-            f"flopwise memory --model {job.shape.name} --on {job.accelerator.id}:{found.accelerators}",
-            f"flopwise catalog prices {job.accelerator.id}",
-        ),
-    )
-
-
-def _headline(method: Method, answered: MethodAnswer, data: TuningData) -> str:
-    found = answered.found
-    assert found is not None  # checked before
-    run, job = found.run, found.job
-    name = {Method.FULL: "Full tuning", Method.LORA: "LoRA", Method.QLORA: "QLoRA"}[method]
-    text = (
-        f"{name} of {job.shape.name} on {data.said} takes {mid_and_range(run.wall_s)} on {found.accelerators:,} x "
-        f"{job.accelerator.name}"
-    )
-    return text + (f" and costs {mid_and_range(run.cost_usd)}." if run.cost_usd else ".")
-
-
-def _methods_table(answers: dict[Method, MethodAnswer]) -> Table:
-    rows = []
-    for each in answers.values():
-        found = each.found
-        rows.append(
-            (
-                str(each.method),
-                Value(each.trainable_params, "params"),
-                found.choice.memory.peak if found else "does not fit",
-                found.run.wall_s if found else None,
-                Value(found.run.cost_usd.mid, "usd") if found and found.run.cost_usd else None,
-                each.smallest.name if each.smallest else "none",
-            )
-        )
-    return Table(
-        "methods",
-        (
-            Column("method", "Method"),
-            Column("trainable_params", "Trained", right=True),
-            Column("peak_bytes", "Memory", right=True),
-            Column("wall_s", "Time", right=True),
-            Column("cost_usd", "Cost", right=True),
-            Column("smallest_gpu", "Smallest single GPU"),
-        ),
-        tuple(rows),
-        caption="The three methods on the same accelerators",
-    )
-
-
-def _method_result(each: MethodAnswer) -> dict[str, object]:
-    found = each.found
-    return {
-        "method": str(each.method),
-        "fits": found is not None,
-        "trainable_params": each.trainable_params,
-        "peak_bytes": found.choice.memory.peak if found else None,
-        "wall_s": found.run.wall_s if found else None,
-        "cost_usd": found.run.cost_usd if found else None,
-        "smallest_gpu": each.smallest.id if each.smallest else None,
-        "reason": each.trouble or None,
-    }
-
-
-def _assumptions(
-    tuning: Tuning, method: Method, quote: Quote | None, resolved: ResolvedModel, *, given: bool
-) -> tuple[Assumption, ...]:
-    data = tuning.data
-    listed = [Assumption(resolved.how, "--model")]
-    if not given:
-        listed.append(Assumption("the smallest single GPU that holds it", "--on"))
-    if data.packed:
-        listed.append(Assumption(f"examples packed into sequences of {data.sequence_tokens:,} tokens", "--seq"))
-    elif data.padding.is_exact:
-        listed.append(Assumption(f"every example padded to {data.sequence_tokens:,} tokens", "--seq"))
-    else:
-        listed.append(
-            Assumption(
-                f"batches padded to {data.sequence_tokens:,} tokens, {data.padding.low:g} to {data.padding.high:g} times "
-                "the data (a guess); memory is for this length, longer examples need more",
-                "--seq",
-            )
-        )
-    if method is not Method.FULL:
-        listed.append(
-            Assumption(f"adapters of rank {tuning.rank} on {' and '.join(tuning.targets)}", "--rank, --targets")
-        )
-    listed.append(Assumption(f"{data.epochs:g} times over the data, one run that works", "--epochs"))
-    if quote:
-        terms = f"{quote.plan} prices of {quote.cloud or quote.cloud_class or f'{len(quote.clouds)} clouds'}"
-        listed.append(Assumption(terms, "--plan"))
-    return tuple(listed)
-
-
-def _warnings(
-    tuning: Tuning, answered: MethodAnswer, faster: MethodAnswer | None, quote: Quote | None
-) -> tuple[str, ...]:
-    found, data = answered.found, tuning.data
-    assert found is not None  # checked before
-    listed = list(quote.notes(today())) if quote else []
-    short = load_finetune_defaults().short_sequence_tokens
-    if not data.packed and data.sequence_tokens < short:
-        text = (
-            f"Sequences of {data.sequence_tokens:,} tokens are short: launches, padding and data loading weigh more than "
-            "arithmetic, and published fine-tunes of this kind differ by a factor of two"
-        )
-        if faster and faster.found and faster.found.run.wall_s.mid < found.run.wall_s.mid:
-            text += (
-                f"; packed into {faster.found.job.sequence_tokens:,} tokens it would take "
-                f"{mid_and_range(faster.found.run.wall_s)} (--packed)"
-            )
-        listed.append(f"{text}.")
-    if found.run.optimizer_steps < 30:
-        listed.append(
-            f"Only {found.run.optimizer_steps} optimizer steps: the batch of {found.workload.global_batch:,} sequences is "
-            "large for so little data (--global-batch)."
-        )
-    longest = found.job.shape.max_tokens
-    if longest and data.sequence_tokens > longest:
-        listed.append(f"{found.job.shape.name} was made for at most {longest:,} tokens in a sequence.")
-    risk = found.choice.memory.probability_of_running_out
-    if risk > 0.05:
-        listed.append(f"Memory is tight: a {risk_text(risk)} chance of running out.")
-    return tuple(listed)

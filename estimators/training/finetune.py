@@ -26,6 +26,7 @@ from .run import training_run
 
 if TYPE_CHECKING:
     from ..facts.records import Accelerator
+    from ..memory.training import TrainingMemory
     from ..models.shape import ModelShape
 
 GPU_VENDORS = ("NVIDIA", "AMD")
@@ -64,6 +65,7 @@ class MethodAnswer:
     trainable_params: int
     found: JobAnswer | None
     trouble: str
+    alone: Quantity  # memory (bytes) on a single accelerator of this kind, one sequence at a time with recomputation
     smallest: Accelerator | None  # the single GPU with the least memory that holds it
 
 
@@ -124,6 +126,7 @@ def answer_method(
         trainable_params=trainable_params(job),
         found=found,
         trouble=trouble,
+        alone=memory_alone(job, accelerator).peak,
         smallest=smallest_gpu(job, gpus),
     )
 
@@ -143,17 +146,23 @@ def enough(tuning: Tuning, method: Method, accelerator: Accelerator, more_than: 
 
 def smallest_gpu(job: Job, gpus: Iterable[Accelerator]) -> Accelerator | None:
     """Return the GPU with the least memory that holds the job alone, one sequence at a time with recomputation."""
-    from ..memory.training import training_memory
-
-    workload = Workload(sequence_tokens=job.sequence_tokens, global_batch=1, ragged=job.ragged)
-    recipe = replace(job.recipe, recompute=Recompute.FULL)
     for gpu in sorted(gpus, key=lambda each: (each.usable_memory_bytes, each.id)):
-        memory = training_memory(
-            job.shape, layout=Layout(accelerators=1), recipe=recipe, workload=workload, accelerator=gpu
-        )
-        if memory.probability_of_running_out <= SAFE_PROBABILITY:
+        if memory_alone(job, gpu).probability_of_running_out <= SAFE_PROBABILITY:
             return gpu
     return None
+
+
+def memory_alone(job: Job, accelerator: Accelerator) -> TrainingMemory:
+    """Return the least that the job needs on one accelerator: one sequence at a time with recomputation."""
+    from ..memory.training import training_memory
+
+    return training_memory(
+        job.shape,
+        layout=Layout(accelerators=1),
+        recipe=replace(job.recipe, recompute=Recompute.FULL),
+        workload=Workload(sequence_tokens=job.sequence_tokens, global_batch=1, ragged=job.ragged),
+        accelerator=accelerator,
+    )
 
 
 def can_tune(gpu: Accelerator, precision: Precision) -> bool:
