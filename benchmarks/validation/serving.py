@@ -247,7 +247,7 @@ def summarise(results: Sequence[ServingResult]) -> tuple[ServingSummary, ...]:
         made.append(_summary("all cells", group, [r for r in results if r.group == group]))
     by_source: dict[tuple[str, str], list[ServingResult]] = defaultdict(list)
     for result in results:
-        by_source[result.source, result.group].append(result)
+        by_source[result.source.partition(" (closed")[0], result.group].append(result)
     made += [_summary(source, group, members) for (source, group), members in by_source.items()]
     return tuple(made)
 

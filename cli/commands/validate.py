@@ -120,3 +120,28 @@ def validate_memory(
         held_out=cases is None,
     )
     deliver(document, format=format, output=output, force=force)
+
+
+@app.command("serving")
+def validate_serving(
+    cases: CasesOption = None,
+    all: AllOption = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Serving: measured rates, latencies and memory, each predicted from its configuration alone, its kind left out."""
+    from ...benchmarks.validation.serving import read_records, replay
+    from ...benchmarks.validation.shipping import MEASURED
+    from ...estimators.facts.catalog import load_catalog
+    from ..report.output import choose, deliver
+    from ..report.validate_serving import serving_document
+
+    chosen = choose(format, output, force)
+    files = (cases,) if cases else (MEASURED / "serving.csv", MEASURED / "serving_memory.csv")
+    records = [record for path in files for record in read_records(path)]
+    results = replay(records, load_catalog(use_config_folder=False))
+    document = serving_document(
+        results, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table"
+    )
+    deliver(document, format=format, output=output, force=force)
