@@ -82,6 +82,22 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "data",
+        "data:app",
+        DATA,
+        "Tokens or items: which sets, what is missing, what it costs.",
+        "flopwise data --tokens 150B --language bn --have 20B",
+        ("flopwise data finetune --goal domain",),
+    ),
+    Verb(
+        "datasets",
+        "datasets:app",
+        FACTS,
+        "Open data sets, their licences, and what overlaps.",
+        "flopwise datasets list --modality code",
+        ("flopwise datasets show fineweb-edu", "flopwise datasets search math"),
+    ),
+    Verb(
         "models",
         "models:app",
         FACTS,

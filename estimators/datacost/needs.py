@@ -16,7 +16,7 @@ from ..quantity import Quantity
 from .labels import By
 from .lines import CostLine, Totals
 from .sourcing import Match, Policy
-from .ways import Closing, Way
+from .ways import HEARING, READING, Closing, Way
 
 
 class Kind(StrEnum):
@@ -109,8 +109,11 @@ def check(need: Need) -> None:
         raise InputError("--have: pages and speech are what you have; leave it out.")
     if need.have > need.amount and need.kind is Kind.ITEMS:
         raise InputError("--have: you have more items than you need; nothing is missing.")
-    if need.close is not None and need.kind is not Kind.TEXT:
+    if need.close is not None and need.kind is Kind.ITEMS:
         raise InputError("--close: it says how missing text tokens are had; for items use --by.")
+    for kind, ways in ((Kind.PAGES, READING), (Kind.SPEECH, HEARING)):
+        if need.kind is kind and need.close is not None and need.close not in ways:
+            raise InputError(f"--close {need.close}: {kind} can be had by {' or '.join(ways)}.")
     if need.epochs is not None and need.epochs < 1:
         raise InputError("--epochs: it must be at least 1.")
     if need.domain == "code" and need.modality == "text":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 
 from ..errors import InputError
@@ -19,6 +18,7 @@ from .lines import CostLine, Group, given, line, times, totals
 from .needs import DataPlan, Kind, Need, Part, check
 from .sourcing import Fit, Match, match_sets, rights_flags
 from .ways import (
+    NEEDS_HOLDINGS,
     Closing,
     Making,
     Way,
@@ -92,9 +92,10 @@ def _text(need: Need, setting: Setting) -> Part:
     epochs = need.amount / held if held else 1.0
     repetition = _repetition()
     closings = _closings(need, missing, rate, setting)
-    chosen = next((each for each in closings if each.way is need.close), closings[0]) if closings else None
-    if need.close is not None and chosen is None:
-        raise InputError(f"--close {need.close}: nothing is missing, so there is no gap to close; leave it out.")
+    chosen = next((each for each in closings if each.way is need.close), None) or _default_way(closings)
+    if need.close is not None and (chosen is None or chosen.way is not need.close):
+        why = "nothing is missing" if not closings else "open text holds no counted amount of this domain and language"
+        raise InputError(f"--close {need.close}: {why}; leave it out.")
     handled = handle_text(held, rate, replace(setting.handling, filtered=need.filtered), setting.costs)
     lines = (*(chosen.lines if chosen else ()), *handled)
     bounds, why = _bounds(need, unique, missing, most_epochs)
@@ -120,8 +121,15 @@ def _text(need: Need, setting: Setting) -> Part:
 def _closings(need: Need, missing: float, rate: TokenizerRate, setting: Setting) -> tuple[Closing, ...]:
     if missing <= 0:
         return ()
-    found = [close_gap(way, missing, rate, setting.making, setting.handling, setting.costs) for way in Way]
+    # Filtering for a domain needs open text that holds it: not the general web, not a language nobody has counted.
+    ways = [way for way in Way if way is not Way.FILTER or (need.domain != "web" and need.language == "en")]
+    found = [close_gap(way, missing, rate, setting.making, setting.handling, setting.costs) for way in ways]
     return tuple(sorted(found, key=lambda each: sum(line.cents[1] for line in each.lines)))
+
+
+def _default_way(closings: Sequence[Closing]) -> Closing | None:
+    """Return the cheapest way that needs nothing the user may not have (scans, recordings, a partner)."""
+    return next((each for each in closings if each.way not in NEEDS_HOLDINGS), None)
 
 
 def _bounds(need: Need, unique: float, missing: float, most_epochs: float) -> tuple[str, str]:
@@ -238,17 +246,15 @@ def _speech(need: Need, setting: Setting) -> Part:
     ways = (
         Closing(way=Way.TRANSCRIBE, lines=transcribe(hours, setting.making, setting.handling, costs), caveat=""),
         Closing(way=Way.TRANSCRIBE_API, lines=transcribe_by_api(hours, setting.making, costs), caveat=""),
+        Closing(way=Way.TRANSCRIBE_PEOPLE, lines=transcribe_by_people(hours, costs), caveat=""),
     )
-    if need.by is By.PEOPLE and need.label == "people":
-        people = Closing(way=Way.TRANSCRIBE_API, lines=transcribe_by_people(hours, costs), caveat="")
-        ways = (people,)  # type: ignore[assignment]
     tokens = times("tokens", hours, costs.rate("speech_hour_tokens").quantity)
     return _read(need, ways, tokens, setting)
 
 
 def _read(need: Need, ways: tuple[Closing, ...], tokens: Quantity, setting: Setting) -> Part:
     ordered = tuple(sorted(ways, key=lambda each: sum(line.cents[1] for line in each.lines)))
-    chosen = ordered[0]
+    chosen = next((each for each in ordered if each.way is need.close), ordered[0])
     rate = tokenizer_rate(need.language, need.tokenizer)
     stored = store(tokens.mid * rate.web_bytes_per_token, tokens.mid, setting.handling, setting.costs)
     part = _simple(

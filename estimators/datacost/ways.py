@@ -25,6 +25,10 @@ from .lines import HOUR, CostLine, Group, given, line, over, times
 _MILLION = 1e6
 
 
+READING = ("ocr", "ocr-api")
+HEARING = ("transcribe", "transcribe-api", "transcribe-people")
+
+
 class Way(StrEnum):
     """How missing tokens can be had."""
 
@@ -36,10 +40,12 @@ class Way(StrEnum):
     OCR_API = "ocr-api"
     TRANSCRIBE = "transcribe"
     TRANSCRIBE_API = "transcribe-api"
+    TRANSCRIBE_PEOPLE = "transcribe-people"
     PARTNER = "partner"
     LICENSE = "license"
 
 
+NEEDS_HOLDINGS = (Way.OCR, Way.OCR_API, Way.TRANSCRIBE, Way.TRANSCRIBE_API, Way.TRANSCRIBE_PEOPLE, Way.PARTNER)
 WAY_NAMES = {
     Way.SYNTHESIZE: "synthesize on your own chips",
     Way.API: "synthesize through an API",
@@ -49,6 +55,7 @@ WAY_NAMES = {
     Way.OCR_API: "read scans through an API",
     Way.TRANSCRIBE: "transcribe speech on your own chips",
     Way.TRANSCRIBE_API: "transcribe speech through an API",
+    Way.TRANSCRIBE_PEOPLE: "transcribe speech by people",
     Way.PARTNER: "a partner's data for a share",
     Way.LICENSE: "license text",
 }
@@ -61,6 +68,7 @@ CAVEATS = {
     Way.OCR_API: "you need the scans and the right to use them",
     Way.TRANSCRIBE: "you need the recordings and the right to use them",
     Way.TRANSCRIBE_API: "you need the recordings and the right to use them",
+    Way.TRANSCRIBE_PEOPLE: "you need the recordings and the right to use them",
     Way.PARTNER: "terms are negotiated; plan months",
     Way.LICENSE: "prices are from press reports of a few deals; terms are negotiated",
 }
@@ -100,6 +108,9 @@ def close_gap(way: Way, tokens: float, rate: TokenizerRate, making: Making, how:
         Way.TRANSCRIBE: lambda: transcribe(over("hours", need, costs.rate("speech_hour_tokens")), making, how, costs),
         Way.TRANSCRIBE_API: lambda: transcribe_by_api(
             over("hours", need, costs.rate("speech_hour_tokens")), making, costs
+        ),
+        Way.TRANSCRIBE_PEOPLE: lambda: transcribe_by_people(
+            over("hours", need, costs.rate("speech_hour_tokens")), costs
         ),
         Way.PARTNER: lambda: _license(need, costs, partner=True),
         Way.LICENSE: lambda: _license(need, costs, partner=False),

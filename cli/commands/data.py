@@ -1,0 +1,541 @@
+"""`flopwise data`: a need becomes a sourcing plan with its money. `data finetune`: how many examples, and what they cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...estimators import units
+from ...estimators.datacost.labels import By
+from ...estimators.datacost.needs import Kind, Need
+from ...estimators.datacost.sourcing import Policy
+from ...estimators.datacost.ways import Way
+from ...estimators.errors import InputError
+from ..options import (
+    CatalogOption,
+    ExplainOption,
+    ForceOption,
+    FormatOption,
+    OutputOption,
+    count,
+    fraction,
+    naming,
+    one_of,
+    tokens,
+    usd,
+)
+
+if TYPE_CHECKING:
+    from ...estimators.datacost.needs import DataPlan
+    from ...estimators.datacost.plan import Setting
+    from ...estimators.facts.needs import NeedRow
+    from ..report.document import Assumption
+
+app = typer.Typer(invoke_without_command=True)
+
+NEED, SOURCE, MAKE, KEEP = "The need", "Where it comes from", "How it is made", "How it is kept"
+
+CostsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--costs",
+        metavar="FILE",
+        help="Your own unit costs and data sets from a YAML file, on top of ours. May be repeated.",
+        rich_help_panel="Facts",
+    ),
+]
+_MONTHS = 12.0
+_GENERATOR, _API = "qwen3-8b", "gpt-5-mini"
+
+
+@app.callback()
+def data(
+    context: typer.Context,
+    tokens_wanted: Annotated[
+        float | None,
+        typer.Option("--tokens", parser=tokens, metavar="N", help="Tokens to train on: 150B.", rich_help_panel=NEED),
+    ] = None,
+    model: Annotated[
+        float | None,
+        typer.Option(
+            "--model",
+            "-m",
+            parser=count,
+            metavar="SIZE",
+            help="Or the tokens that are best for a model of this size: 7B.",
+            rich_help_panel=NEED,
+        ),
+    ] = None,
+    items: Annotated[
+        float | None,
+        typer.Option("--items", parser=count, metavar="N", help="Or items of one --kind: 100k.", rich_help_panel=NEED),
+    ] = None,
+    pages: Annotated[
+        float | None,
+        typer.Option("--pages", parser=count, metavar="N", help="Or scanned pages to read: 10M.", rich_help_panel=NEED),
+    ] = None,
+    speech_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--speech-hours", parser=count, metavar="N", help="Or hours of speech: 20k.", rich_help_panel=NEED
+        ),
+    ] = None,
+    needs: Annotated[
+        Path | None,
+        typer.Option("--needs", metavar="FILE", help="Or many needs from a YAML file.", rich_help_panel=NEED),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            metavar="NAME",
+            help="classification, ner, box, polygon, segmentation, preference, preference-expert, reasoning, sft, "
+            "sft-expert, photo, video-hour, video-minute or book.",
+            rich_help_panel=NEED,
+        ),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option("--language", "-l", metavar="CODE", help="en, bn, Bengali, ...; en.", rich_help_panel=NEED),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            "--domain",
+            metavar="NAME",
+            help="web, code, math, science, books, legal, finance, biomedical, encyclopedia, documents or synthetic.",
+            rich_help_panel=NEED,
+        ),
+    ] = None,
+    have: Annotated[
+        float | None,
+        typer.Option(
+            "--have", parser=count, metavar="N", help="Unique tokens or items you have: 20B.", rich_help_panel=SOURCE
+        ),
+    ] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(
+            "--epochs", parser=count, metavar="N", help="Most passes over the data; 4.", rich_help_panel=SOURCE
+        ),
+    ] = None,
+    licence: Annotated[
+        Policy | None,
+        typer.Option(
+            "--licence", case_sensitive=False, help="Which open sets count; commercial.", rich_help_panel=SOURCE
+        ),
+    ] = None,
+    no_open_sets: Annotated[
+        bool, typer.Option("--no-open-sets", help="Count no open set at all.", rich_help_panel=SOURCE)
+    ] = False,
+    filter_domain: Annotated[
+        bool,
+        typer.Option(
+            "--filter", help="Pay for a domain filter over the open sets that are used.", rich_help_panel=SOURCE
+        ),
+    ] = False,
+    close: Annotated[
+        Way | None,
+        typer.Option("--close", case_sensitive=False, help="How what is missing is had.", rich_help_panel=MAKE),
+    ] = None,
+    by: Annotated[
+        By | None, typer.Option("--by", case_sensitive=False, help="Who labels; people.", rich_help_panel=MAKE)
+    ] = None,
+    votes: Annotated[
+        float | None,
+        typer.Option("--votes", parser=count, metavar="N", help="Answers per item.", rich_help_panel=MAKE),
+    ] = None,
+    annotators: Annotated[
+        float | None,
+        typer.Option("--annotators", parser=count, metavar="N", help="People who label.", rich_help_panel=MAKE),
+    ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option("--generator", metavar="MODEL", help="Open model that writes; qwen3-8b.", rich_help_panel=MAKE),
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option("--api", metavar="MODEL", help="API that writes; gpt-5-mini.", rich_help_panel=MAKE)
+    ] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Take the API's batch price.", rich_help_panel=MAKE)] = False,
+    keep_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--keep-rate",
+            parser=fraction,
+            metavar="SHARE",
+            help="Of synthetic text that survives filtering; 50%.",
+            rich_help_panel=MAKE,
+        ),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="CHIP[:N]", help="Your chips; h100-sxm:8.", rich_help_panel=MAKE),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option("--price", parser=usd, metavar="USD", help="Price of one chip an hour.", rich_help_panel=MAKE),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="NAME",
+            help="llama-3, llama-2, llama-4, o200k, cl100k, gpt2, qwen or tekken; llama-3.",
+            rich_help_panel=KEEP,
+        ),
+    ] = None,
+    months: Annotated[
+        float | None,
+        typer.Option(
+            "--months", metavar="N", min=0, help="How long it is kept; 12. 0 keeps nothing.", rich_help_panel=KEEP
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="NAME", help="s3, r2 or b2; s3.", rich_help_panel=KEEP),
+    ] = None,
+    egress: Annotated[
+        float | None,
+        typer.Option("--egress", metavar="N", min=0, help="How often it is taken out whole; 0.", rich_help_panel=KEEP),
+    ] = None,
+    all_sets: Annotated[bool, typer.Option("--all", help="List the sets that are not needed too.")] = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+    explain: ExplainOption = False,
+    catalog: CatalogOption = None,
+    costs: CostsOption = None,
+) -> None:
+    """Tokens or items, from which sets, under which licence, what is missing, and what each way to close the gap costs.
+
+    Every line carries its unit cost, quantity, source, year and range; totals are sums to the cent. `flopwise data finetune`
+    says how many examples a fine-tune takes.
+    """
+    if context.invoked_subcommand:
+        return
+    given = one_of(tokens=tokens_wanted, model=model, items=items, pages=pages, speech_hours=speech_hours, needs=needs)
+    if given is None:
+        raise InputError("`flopwise data` needs --tokens, --model, --items, --pages, --speech-hours or --needs FILE.")
+    from ...estimators.datacost.plan import make_data_plan, tokens_for_model
+    from ..report.data import data_document
+    from ..report.output import choose, deliver
+
+    choose(format, output, force)
+    setting, stamp, chip_text = _setting(
+        on, price, catalog, costs, months, store, egress, generator, api, batch, keep_rate, annotators
+    )
+    wanted = tokens_wanted if tokens_wanted is not None else tokens_for_model(model) if model else None
+    if needs is not None:
+        from ...estimators.facts.needs import read_needs
+
+        for flag, value in (("--kind", kind), ("--language", language), ("--domain", domain), ("--have", have)):
+            if value is not None:
+                raise InputError(f"{flag}: with --needs it stands in the file; leave it out.")
+        asked = [_from_row(row, setting) for row in read_needs(needs)]
+    else:
+        _check_flags(given, kind, by, votes, domain, language, epochs, tokenizer, filter_domain)
+        asked = [
+            _need(
+                setting,
+                amount=wanted or items or pages or speech_hours or 0.0,
+                of={"--items": Kind.ITEMS, "--pages": Kind.PAGES, "--speech-hours": Kind.SPEECH}.get(given, Kind.TEXT),
+                language=language,
+                domain=domain,
+                have=have,
+                epochs=epochs,
+                policy=licence,
+                close=close,
+                open_sets=not no_open_sets,
+                tokenizer=tokenizer,
+                filtered=filter_domain,
+                kind=kind,
+                by=by,
+                votes=votes,
+            )
+        ]
+    plan = make_data_plan(asked, setting)
+    document = data_document(
+        plan,
+        {
+            "tokens": tokens_wanted,
+            "model_params": model,
+            "items": items,
+            "pages": pages,
+            "speech_hours": speech_hours,
+            "needs": str(needs) if needs else None,
+            "kind": kind,
+            "language": language,
+            "domain": domain,
+            "have": have,
+            "epochs": epochs,
+            "licence": licence,
+            "close": close,
+            "by": by,
+            "months": _MONTHS if months is None else months,
+            "store": store or "s3",
+            "costs": list(setting.costs.overlays),
+        },
+        assumptions=_assumptions(plan, chip_text, epochs, months, store, model),
+        warnings=(),
+        catalog=stamp,
+        show_sets=all_sets,
+    )
+    deliver(document, format=format, output=output, force=force, explain=explain)
+
+
+@app.command("finetune")
+def finetune(
+    goal: Annotated[
+        str,
+        typer.Option(
+            "--goal", "-g", metavar="NAME", help="style, classification, domain, general, preference or reasoning."
+        ),
+    ],
+    examples: Annotated[
+        float | None, typer.Option("--examples", parser=count, metavar="N", help="Price so many instead: 10k.")
+    ] = None,
+    by: Annotated[By | None, typer.Option("--by", case_sensitive=False, help="Who makes them; people.")] = None,
+    curve: Annotated[
+        list[str] | None,
+        typer.Option("--curve", metavar="N:LOSS", help="Your own test loss at N examples. Give 3 to 5 sizes."),
+    ] = None,
+    target_loss: Annotated[
+        float | None, typer.Option("--target-loss", metavar="LOSS", help="With --curve: examples to reach it.")
+    ] = None,
+    annotators: Annotated[
+        float | None, typer.Option("--annotators", parser=count, metavar="N", help="People who label.")
+    ] = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+    explain: ExplainOption = False,
+    costs: CostsOption = None,
+) -> None:
+    """How many examples a fine-tune takes, what they cost, and how to measure your own curve first."""
+    from ...estimators.datacost.finetune import finetune_plan
+    from ...estimators.facts.datacosts import load_data_costs
+    from ..report.data import finetune_document
+    from ..report.document import Assumption
+    from ..report.output import choose, deliver
+
+    choose(format, output, force)
+    if target_loss is not None and not target_loss > 0:
+        raise InputError("--target-loss: it must be more than 0.")
+    facts = load_data_costs(tuple(costs or ()))
+    with naming("--goal"):
+        wanted = facts.finetune(goal)
+    with naming("--curve"):
+        points = [_curve_point(text) for text in curve or ()]
+    plan = finetune_plan(
+        wanted,
+        facts,
+        examples=examples,
+        by=by or By.PEOPLE,
+        curve=points,
+        target_loss=target_loss,
+        annotators=annotators,
+    )
+    document = finetune_document(
+        plan,
+        {"goal": wanted.id, "examples": examples, "by": by or By.PEOPLE, "curve": list(curve or ())},
+        (Assumption(f"made by {by or By.PEOPLE}", "--by"),),
+    )
+    deliver(document, format=format, output=output, force=force, explain=explain)
+
+
+def _curve_point(text: str) -> tuple[float, float]:
+    size, colon, loss = text.partition(":")
+    if not colon:
+        raise InputError(f"'{text}' is not examples and loss; write for example 1k:0.82.")
+    return units.read_count(size, "a number of examples", "1k"), units.read_count(loss, "a loss", "0.82")
+
+
+def _setting(
+    on: str | None,
+    price: float | None,
+    catalog: list[Path] | None,
+    costs: list[Path] | None,
+    months: float | None,
+    store: str | None,
+    egress: float | None,
+    generator: str | None,
+    api: str | None,
+    batch: bool,
+    keep_rate: float | None,
+    annotators: float | None,
+) -> tuple[Setting, dict[str, object], str]:
+    from ...estimators.datacost.chips import chip
+    from ...estimators.datacost.handling import STORES, Handling
+    from ...estimators.datacost.plan import Setting
+    from ...estimators.datacost.ways import Making
+    from ...estimators.facts.catalog import load_catalog
+    from ...estimators.facts.datacosts import load_data_costs
+    from ...estimators.facts.datasets import load_datasets
+    from ...estimators.names import resolve
+    from ..training_options import files
+
+    facts = load_catalog(files(catalog))
+    overlays = tuple(costs or ())
+    rates = load_data_costs(overlays)
+    with naming("--on"):
+        name, number = units.read_accelerators(on) if on else (None, None)
+        found = chip(facts, name, price)
+    with naming("--store"):
+        kept_at = resolve(store or "s3", STORES, kind="store")
+    if keep_rate is not None and keep_rate <= 0:
+        raise InputError("--keep-rate: it must be more than 0.")
+    with naming("--generator"):
+        writer = rates.generator(generator or _GENERATOR).id
+    with naming("--api"):
+        service = rates.api(api or _API).id
+    handling = Handling(
+        months=_MONTHS if months is None else months,
+        store=kept_at,
+        egress_times=egress or 0.0,
+        chip_hour=found.hour,
+        chips=number or 8,
+        filtered=False,
+        deduplicated=False,
+    )
+    setting = Setting(
+        datasets=load_datasets(overlays),
+        costs=rates,
+        handling=handling,
+        making=Making(generator=writer, api=service, batch=batch, keep_rate=keep_rate),
+        chip=found.text,
+        annotators=annotators,
+    )
+    text = f"{handling.chips} {found.text}" + (
+        ", its speed scaled from an H100 by peak and bandwidth (not measured)" if found.is_scaled else ""
+    )
+    return setting, dict(facts.stamp()), text
+
+
+def _check_flags(
+    given: str,
+    kind: str | None,
+    by: By | None,
+    votes: float | None,
+    domain: str | None,
+    language: str | None,
+    epochs: float | None,
+    tokenizer: str | None,
+    filtered: bool,
+) -> None:
+    is_text = given in ("--tokens", "--model")
+    if given == "--items" and kind is None:
+        raise InputError("--items: of which kind? Add --kind, for example --kind preference.")
+    for flag, value in (("--kind", kind), ("--by", by), ("--votes", votes)):
+        if value is not None and given != "--items":
+            raise InputError(f"{flag}: it is for --items; leave it out.")
+    for flag, wanted in (("--domain", domain), ("--epochs", epochs), ("--filter", filtered or None)):
+        if wanted is not None and not is_text:
+            raise InputError(f"{flag}: it is for --tokens or --model; leave it out.")
+    if (language is not None or tokenizer is not None) and given == "--items":
+        flag = "--language" if language is not None else "--tokenizer"
+        raise InputError(f"{flag}: the price of items is known without it; leave it out.")
+
+
+def _need(
+    setting: Setting,
+    *,
+    amount: float,
+    of: Kind,
+    language: str | None,
+    domain: str | None,
+    have: float | None,
+    epochs: float | None,
+    policy: Policy | None,
+    close: Way | None,
+    open_sets: bool,
+    tokenizer: str | None,
+    filtered: bool,
+    kind: str | None,
+    by: By | None,
+    votes: float | None,
+    name: str = "",
+) -> Need:
+    from ...estimators.facts.tokenizers import find_language
+    from ...estimators.names import resolve
+
+    with naming("--language"):
+        code = find_language(language) if language else "en"
+    with naming("--domain"):
+        topic = resolve(domain, setting.datasets.domains, kind="domain") if domain else "web"
+    label = kind or ""
+    if of is Kind.ITEMS and label not in ("photo", "video-hour", "video-minute", "book"):
+        with naming("--kind"):
+            label = setting.costs.label(label).id
+    return Need(
+        kind=of,
+        amount=amount,
+        name=name,
+        language=code,
+        domain=topic,
+        modality="code" if topic == "code" else "text",
+        have=have or 0.0,
+        epochs=epochs,
+        policy=policy or Policy.COMMERCIAL,
+        close=close,
+        open_sets=open_sets,
+        tokenizer=tokenizer,
+        filtered=filtered,
+        label=label,
+        by=by or By.PEOPLE,
+        votes=votes,
+    )
+
+
+def _from_row(row: NeedRow, setting: Setting) -> Need:
+    from ...estimators.names import resolve
+
+    def choice(key: str, choices: type[Policy | Way | By]) -> str | None:
+        if key not in row.texts:
+            return None
+        return resolve(row.texts[key], [str(each) for each in choices], kind=key)
+
+    with naming(row.where):
+        policy, close, by = choice("licence", Policy), choice("close", Way), choice("by", By)
+        return _need(
+            setting,
+            amount=row.amount,
+            of={"items": Kind.ITEMS, "pages": Kind.PAGES, "speech_hours": Kind.SPEECH}.get(row.amount_of, Kind.TEXT),
+            language=row.texts.get("language"),
+            domain=row.texts.get("domain"),
+            have=row.numbers.get("have"),
+            epochs=row.numbers.get("epochs"),
+            policy=Policy(policy) if policy else None,
+            close=Way(close) if close else None,
+            open_sets=row.switches.get("open_sets", True),
+            tokenizer=row.texts.get("tokenizer"),
+            filtered=row.switches.get("filter", False),
+            kind=row.texts.get("kind"),
+            by=By(by) if by else None,
+            votes=row.numbers.get("votes"),
+            name=row.texts.get("name", ""),
+        )
+
+
+def _assumptions(
+    plan: DataPlan, chip_text: str, epochs: float | None, months: float | None, store: str | None, model: float | None
+) -> tuple[Assumption, ...]:
+    from ...estimators.datacost.plan import FREE_EPOCHS
+    from ..report.document import Assumption
+
+    found = []
+    ids = {each.unit_cost.id for each in plan.lines} | {
+        each.unit_cost.id for part in plan.parts for way in part.closings for each in way.lines
+    }
+    if model:
+        found.append(Assumption("the tokens that law besiroglu finds best for the size", "--tokens"))
+    if any(part.need.kind is Kind.TEXT for part in plan.parts):
+        found.append(Assumption(f"at most {epochs or FREE_EPOCHS:g} epochs", "--epochs"))
+    if "accelerator-hour" in ids:
+        found.append(Assumption(f"chips: {chip_text}", "--on, --price"))
+    if any(each.startswith("object-storage") for each in ids):
+        kept = f"kept {_MONTHS if months is None else months:g} months at {store or 's3'}"
+        found.append(Assumption(kept, "--months, --store"))
+    found.append(Assumption("unit costs are what was published: replace them with your quotes", "--costs"))
+    return tuple(found)
