@@ -185,7 +185,8 @@ def _run(arguments: list[str]) -> int:
 
         sys.stdout.write(welcome(VERBS, TAGLINE))
         return 0
-    left = build(chosen or VERBS)(arguments, prog_name="flopwise", standalone_mode=False)
+    needed = chosen or (() if "--version" in arguments else VERBS)
+    left = build(needed)(arguments, prog_name="flopwise", standalone_mode=False)
     if left == 130:  # Typer has caught Ctrl-C
         raise KeyboardInterrupt
     return left if isinstance(left, int) else 0
