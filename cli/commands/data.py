@@ -9,10 +9,11 @@ import typer
 
 from ...estimators import units
 from ...estimators.datacost.labels import By
-from ...estimators.datacost.needs import Kind, Need
+from ...estimators.datacost.needs import Kind
 from ...estimators.datacost.sourcing import Policy
 from ...estimators.datacost.ways import Way
 from ...estimators.errors import InputError
+from ..data_options import MONTHS, CostsOption, data_setting, make_need, needs_of
 from ..options import (
     CatalogOption,
     ExplainOption,
@@ -29,25 +30,11 @@ from ..options import (
 
 if TYPE_CHECKING:
     from ...estimators.datacost.needs import DataPlan
-    from ...estimators.datacost.plan import Setting
-    from ...estimators.facts.needs import NeedRow
     from ..report.document import Assumption
 
 app = typer.Typer(invoke_without_command=True)
 
 NEED, SOURCE, MAKE, KEEP = "The need", "Where it comes from", "How it is made", "How it is kept"
-
-CostsOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--costs",
-        metavar="FILE",
-        help="Your own unit costs and data sets from a YAML file, on top of ours. May be repeated.",
-        rich_help_panel="Facts",
-    ),
-]
-_MONTHS = 12.0
-_GENERATOR, _API = "qwen3-8b", "gpt-5-mini"
 
 
 @app.callback()
@@ -223,21 +210,19 @@ def data(
     from ..report.output import choose, deliver
 
     choose(format, output, force)
-    setting, stamp, chip_text = _setting(
+    setting, stamp, chip_text = data_setting(
         on, price, catalog, costs, months, store, egress, generator, api, batch, keep_rate, annotators
     )
     wanted = tokens_wanted if tokens_wanted is not None else tokens_for_model(model) if model else None
     if needs is not None:
-        from ...estimators.facts.needs import read_needs
-
         for flag, value in (("--kind", kind), ("--language", language), ("--domain", domain), ("--have", have)):
             if value is not None:
                 raise InputError(f"{flag}: with --needs it stands in the file; leave it out.")
-        asked = [_from_row(row, setting) for row in read_needs(needs)]
+        asked = needs_of(needs, setting)
     else:
         _check_flags(given, kind, by, votes, domain, language, epochs, tokenizer, filter_domain)
         asked = [
-            _need(
+            make_need(
                 setting,
                 amount=wanted or items or pages or speech_hours or 0.0,
                 of={"--items": Kind.ITEMS, "--pages": Kind.PAGES, "--speech-hours": Kind.SPEECH}.get(given, Kind.TEXT),
@@ -273,7 +258,7 @@ def data(
             "licence": licence,
             "close": close,
             "by": by,
-            "months": _MONTHS if months is None else months,
+            "months": MONTHS if months is None else months,
             "store": store or "s3",
             "costs": list(setting.costs.overlays),
         },
@@ -352,67 +337,6 @@ def _curve_point(text: str) -> tuple[float, float]:
     return units.read_count(size, "a number of examples", "1k"), units.read_count(loss, "a loss", "0.82")
 
 
-def _setting(
-    on: str | None,
-    price: float | None,
-    catalog: list[Path] | None,
-    costs: list[Path] | None,
-    months: float | None,
-    store: str | None,
-    egress: float | None,
-    generator: str | None,
-    api: str | None,
-    batch: bool,
-    keep_rate: float | None,
-    annotators: float | None,
-) -> tuple[Setting, dict[str, object], str]:
-    from ...estimators.datacost.chips import chip
-    from ...estimators.datacost.handling import STORES, Handling
-    from ...estimators.datacost.plan import Setting
-    from ...estimators.datacost.ways import Making
-    from ...estimators.facts.catalog import load_catalog
-    from ...estimators.facts.datacosts import load_data_costs
-    from ...estimators.facts.datasets import load_datasets
-    from ...estimators.names import resolve
-    from ..training_options import files
-
-    facts = load_catalog(files(catalog))
-    overlays = tuple(costs or ())
-    rates = load_data_costs(overlays)
-    with naming("--on"):
-        name, number = units.read_accelerators(on) if on else (None, None)
-        found = chip(facts, name, price)
-    with naming("--store"):
-        kept_at = resolve(store or "s3", STORES, kind="store")
-    if keep_rate is not None and keep_rate <= 0:
-        raise InputError("--keep-rate: it must be more than 0.")
-    with naming("--generator"):
-        writer = rates.generator(generator or _GENERATOR).id
-    with naming("--api"):
-        service = rates.api(api or _API).id
-    handling = Handling(
-        months=_MONTHS if months is None else months,
-        store=kept_at,
-        egress_times=egress or 0.0,
-        chip_hour=found.hour,
-        chips=number or 8,
-        filtered=False,
-        deduplicated=False,
-    )
-    setting = Setting(
-        datasets=load_datasets(overlays),
-        costs=rates,
-        handling=handling,
-        making=Making(generator=writer, api=service, batch=batch, keep_rate=keep_rate),
-        chip=found.text,
-        annotators=annotators,
-    )
-    text = f"{handling.chips} {found.text}" + (
-        ", its speed scaled from an H100 by peak and bandwidth (not measured)" if found.is_scaled else ""
-    )
-    return setting, dict(facts.stamp()), text
-
-
 def _check_flags(
     given: str,
     kind: str | None,
@@ -438,86 +362,6 @@ def _check_flags(
         raise InputError(f"{flag}: the price of items is known without it; leave it out.")
 
 
-def _need(
-    setting: Setting,
-    *,
-    amount: float,
-    of: Kind,
-    language: str | None,
-    domain: str | None,
-    have: float | None,
-    epochs: float | None,
-    policy: Policy | None,
-    close: Way | None,
-    open_sets: bool,
-    tokenizer: str | None,
-    filtered: bool,
-    kind: str | None,
-    by: By | None,
-    votes: float | None,
-    name: str = "",
-) -> Need:
-    from ...estimators.facts.tokenizers import find_language
-    from ...estimators.names import resolve
-
-    with naming("--language"):
-        code = find_language(language) if language else "en"
-    with naming("--domain"):
-        topic = resolve(domain, setting.datasets.domains, kind="domain") if domain else "web"
-    label = kind or ""
-    if of is Kind.ITEMS and label not in ("photo", "video-hour", "video-minute", "book"):
-        with naming("--kind"):
-            label = setting.costs.label(label).id
-    return Need(
-        kind=of,
-        amount=amount,
-        name=name,
-        language=code,
-        domain=topic,
-        modality="code" if topic == "code" else "text",
-        have=have or 0.0,
-        epochs=epochs,
-        policy=policy or Policy.COMMERCIAL,
-        close=close,
-        open_sets=open_sets,
-        tokenizer=tokenizer,
-        filtered=filtered,
-        label=label,
-        by=by or By.PEOPLE,
-        votes=votes,
-    )
-
-
-def _from_row(row: NeedRow, setting: Setting) -> Need:
-    from ...estimators.names import resolve
-
-    def choice(key: str, choices: type[Policy | Way | By]) -> str | None:
-        if key not in row.texts:
-            return None
-        return resolve(row.texts[key], [str(each) for each in choices], kind=key)
-
-    with naming(row.where):
-        policy, close, by = choice("licence", Policy), choice("close", Way), choice("by", By)
-        return _need(
-            setting,
-            amount=row.amount,
-            of={"items": Kind.ITEMS, "pages": Kind.PAGES, "speech_hours": Kind.SPEECH}.get(row.amount_of, Kind.TEXT),
-            language=row.texts.get("language"),
-            domain=row.texts.get("domain"),
-            have=row.numbers.get("have"),
-            epochs=row.numbers.get("epochs"),
-            policy=Policy(policy) if policy else None,
-            close=Way(close) if close else None,
-            open_sets=row.switches.get("open_sets", True),
-            tokenizer=row.texts.get("tokenizer"),
-            filtered=row.switches.get("filter", False),
-            kind=row.texts.get("kind"),
-            by=By(by) if by else None,
-            votes=row.numbers.get("votes"),
-            name=row.texts.get("name", ""),
-        )
-
-
 def _assumptions(
     plan: DataPlan, chip_text: str, epochs: float | None, months: float | None, store: str | None, model: float | None
 ) -> tuple[Assumption, ...]:
@@ -535,7 +379,7 @@ def _assumptions(
     if "accelerator-hour" in ids:
         found.append(Assumption(f"chips: {chip_text}", "--on, --price"))
     if any(each.startswith("object-storage") for each in ids):
-        kept = f"kept {_MONTHS if months is None else months:g} months at {store or 's3'}"
+        kept = f"kept {MONTHS if months is None else months:g} months at {store or 's3'}"
         found.append(Assumption(kept, "--months, --store"))
     found.append(Assumption("unit costs are what was published: replace them with your quotes", "--costs"))
     return tuple(found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,14 +27,21 @@ from ..options import (
     flops,
     fraction,
     naming,
+    one_of,
     tokens,
     usd,
     whole,
 )
-from ..report import planning, planning_reasons, planning_twin
+from ..report import planning, planning_data, planning_reasons, planning_twin
 from ..report.document import Document
 from ..report.output import choose, deliver
 from ..training_options import ClassOption, CloudOption, PlanOption, PrecisionOption, PriceOption, SequenceOption, files
+
+if TYPE_CHECKING:
+    from ...estimators.datacost.needs import DataPlan
+    from ...estimators.facts.catalog import Catalog
+    from ...estimators.planning.data_side import DataSide
+    from ...estimators.planning.search import Plan
 
 WANTED_PANEL, LIMITS_PANEL, MONEY_PANEL = "What you want", "What limits it", "The money"
 
@@ -116,6 +124,29 @@ def plan(
             rich_help_panel=LIMITS_PANEL,
         ),
     ] = None,
+    data_plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-plan",
+            metavar="FILE",
+            help="Your data needs (as for `data --needs`): they say how many different tokens there are.",
+            rich_help_panel=LIMITS_PANEL,
+        ),
+    ] = None,
+    data_price: Annotated[
+        float | None,
+        typer.Option(
+            "--data-price",
+            parser=usd,
+            metavar="USD",
+            help="A million new unique tokens; the cheapest way of `flopwise data`.",
+            rich_help_panel=MONEY_PANEL,
+        ),
+    ] = None,
+    costs: Annotated[
+        list[Path] | None,
+        typer.Option("--costs", metavar="FILE", help="Your own unit costs of data.", rich_help_panel="Facts"),
+    ] = None,
     accelerator: Annotated[
         str | None,
         typer.Option(
@@ -179,12 +210,13 @@ def plan(
     choose(format, output, force)
     facts = load_catalog(files(catalog))
     name, number = _accelerator(accelerator)
+    data = _Data(unique_tokens, data_plan, data_price, costs, facts)
     request = PlanRequest(
         budget_usd=budget,
         deadline_s=deadline,
         model=model,
         tokens=tokens,
-        unique_tokens=unique_tokens,
+        unique_tokens=data.unique_tokens,
         inference_tokens=inference_tokens,
         target_loss=_positive(target_loss),
         compute_flops=compute,
@@ -206,11 +238,12 @@ def plan(
     found = make_plan(request, facts)
     now = today()
     advice = planning.advice_facts(found)
+    side = data.side(found)
     document = Document(
         verb="plan",
         headline=planning.headline(found),
         inputs=planning_twin.inputs(found),
-        result=planning_twin.result(found),
+        result={**planning_twin.result(found), **({"data_or_compute": planning_data.side_twin(side)} if side else {})},
         sections=(
             planning.plan_facts(found),
             *((advice,) if advice else ()),
@@ -219,14 +252,56 @@ def plan(
             planning.alternatives_table(found),
             planning.hardware_table(found),
             planning.data_facts(found),
+            *((planning_data.side_facts(side),) if side else ()),
         ),
         assumptions=planning_reasons.assumptions(found),
         warnings=planning_reasons.warnings(found, now),
-        steps=planning_reasons.steps(found),
+        steps=(*planning_reasons.steps(found), *((planning_data.side_step(side),) if side else ())),
         catalog=facts.stamp(),
         next_commands=planning_reasons.next_commands(found),
     )
     deliver(document, format=format, output=output, force=force, explain=explain)
+
+
+class _Data:
+    """What was said about data: unique tokens or a data plan, and what new ones cost."""
+
+    def __init__(
+        self,
+        unique_tokens: float | None,
+        data_plan: Path | None,
+        price: float | None,
+        costs: list[Path] | None,
+        facts: Catalog,
+    ) -> None:
+        one_of(unique_tokens=unique_tokens, data_plan=data_plan)
+        self.plan: DataPlan | None = None
+        self.unique_tokens, self._price = unique_tokens, price
+        if unique_tokens is None and data_plan is None:
+            if price is not None or costs:
+                flag = "--data-price" if price is not None else "--costs"
+                raise InputError(f"{flag}: it has no effect without --unique-tokens or --data-plan; leave it out.")
+            return
+        from ..data_options import default_setting, read_data_plan
+
+        self._setting = default_setting(facts, costs)
+        if data_plan is not None:
+            self.plan = read_data_plan(data_plan, self._setting)
+            self.unique_tokens = self.plan.unique_before
+            if not self.unique_tokens:
+                raise InputError(
+                    f"--data-plan: '{data_plan}' has no unique text token before anything is bought; give what you have "
+                    "with `have`, or let open sets count."
+                )
+
+    def side(self, found: Plan) -> DataSide | None:
+        """Return what one more dollar buys on either side; None where data is not limited."""
+        if self.unique_tokens is None:
+            return None
+        from ...estimators.planning.data_side import data_side
+
+        price = self._price / 1e6 if self._price is not None else None
+        return data_side(found, self.unique_tokens, self._setting, data_plan=self.plan, usd_per_token=price)
 
 
 def _accelerator(typed: str | None) -> tuple[str | None, int | None]:

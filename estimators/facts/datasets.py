@@ -97,6 +97,8 @@ class Dataset:
 
     def tokens_in(self, language: str) -> float | None:
         """Return its tokens in one language; None where nobody has counted."""
+        if self.modality == "code":  # written in programming languages, whatever the comments speak
+            return self.tokens
         if language in self.tokens_by_language:
             return self.tokens_by_language[language]
         return self.tokens if self.languages == (language,) else None
