@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..frozen import replace
-from ..training.layout import Layout, Recipe, Recompute, Workload, Zero
+from ..training.layout import Framework, Layout, Recipe, Recompute, Workload, Zero
 from .estimate import job_of, operators_of
 from .software import factors_of
 from .step import Job, Parts, States, schedule, set_again, set_pipeline, stage_seconds, state_counts, states_of
@@ -46,7 +46,7 @@ class StepClock:
         self._factors = factors_of(stack, values)
         self._counts = state_counts(operators_of(shape, workload.sequence_tokens, 1))
         self._layers = shape.layers
-        self._hooks = stack.software == "hf"
+        self._hooks = recipe.framework is Framework.HF_DEEPSPEED
         self._passes: dict[tuple[object, ...], _Passes] = {}
         self._works: dict[tuple[object, ...], tuple[Work, Work]] = {}
         self._states: dict[tuple[object, ...], States] = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..facts.surfaces import load_surfaces
 from ..frozen import dataclass
 from ..models.expansion import expand
-from ..training.layout import Layout, Offload, Precision, Recipe, Scaling, Workload, Zero
+from ..training.layout import Framework, Layout, Offload, Precision, Recipe, Scaling, Workload, Zero
 from .chip import Chip, make_chip
 from .software import Stack, factors_of, stack_of
 from .step import Factors, Job, Parts, combine, parts_from
@@ -128,7 +128,7 @@ def job_of(
         adapter_rank=adapter.rank if adapter else 0,
         offload=Offload.OPTIMIZER in recipe.offload,
         adapter_targets=adapter.targets if adapter else (),
-        hooked=stack.software == "hf" and layout.zero is Zero.PARAMETERS,
+        hooked=recipe.framework is Framework.HF_DEEPSPEED and layout.zero is Zero.PARAMETERS,
         ring_unbalanced=stack.software.startswith("fsdp"),
     )
     return job, stack

@@ -40,7 +40,7 @@ _FUSED = ("fsdp-compiled", "torchtune", "megatron", "jax-gpu", "jax-gpu-2023", "
 _HOST = {"megatron-old": "old", "megatron": "megatron", "rocm": "megatron", "jax-gpu": "xla", "jax-tpu": "xla"}
 _HOST |= {"neuron": "xla", "jax-gpu-2023": "xla"}
 _RELATIVE = {"Blackwell Ultra": "Blackwell", "CDNA4": "CDNA3", "CDNA2": "CDNA3"}  # by generation of the board
-_DEEPSPEED = (Framework.HF_DEEPSPEED, Framework.HUGGING_FACE, Framework.LITGPT, Framework.UNSLOTH, Framework.COLOSSAL)
+_DEEPSPEED = (Framework.HF_DEEPSPEED, Framework.HUGGING_FACE, Framework.UNSLOTH, Framework.COLOSSAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _software(recipe: Recipe, accelerator: Accelerator) -> str:
         framework = vendors.get(accelerator.vendor, Framework.MEGATRON)
     if framework is Framework.MEGATRON_DEEPSPEED or (framework is Framework.MEGATRON and year < MEGATRON_CORE_YEAR):
         return "megatron-old"
-    if framework is Framework.FSDP:
+    if framework in (Framework.FSDP, Framework.LITGPT):
         return "fsdp-compiled" if recipe.compiled else "fsdp"
     if framework in _DEEPSPEED:
         return "hf"

@@ -144,6 +144,7 @@ class Factors:
     fill: Any = 1.0
     boundary: Any = 1.0
     reduce: Any = 1.0  # exposed share of the gradient reduction and the gather of renewed parameters
+    window: Any = 0.5  # share of a pass behind which reductions hide
     gather: Any = 1.0
     contention: Any = 0.2  # of the gathers' time lost to compute that shares units and memory with them
     optimizer: Any = 1.0
@@ -171,7 +172,12 @@ def schedule(body: Any, ends: Any, share: Any, p: Any, s: Any, f: Any) -> Any:
     stage = _race(forward + backward, share * body[2] + ends[2]) + transfer
     # The fill is paid by plain stages; the heaviest one paces the steady state.
     bubble = f.fill * p.fill * (share * _race(body[0] + body[1], body[2]) + transfer)
-    reduce = f.reduce * (_larger(s.reduce, f.network * s.reduce_n) + _larger(s.renew, f.network * s.renew_n))
+    # Reduction hides behind the backward pass of the last micro-batch, the gather of renewed weights behind the first
+    # forward pass.
+    window_b, window_f = f.window * backward, f.window * forward
+    reduce = f.reduce * _larger(s.reduce, f.network * s.reduce_n)
+    renew = f.reduce * _larger(s.renew, f.network * s.renew_n)
+    reduce = (reduce**2 + window_b**2) ** 0.5 - window_b + (renew**2 + window_f**2) ** 0.5 - window_f
     optimizer = f.optimizer * s.optimizer + s.offload
     busy = p.micro_batches * stage + bubble + reduce + optimizer + f.fixed_s
     straggle = busy * f.straggle * s.log_nodes

@@ -172,12 +172,13 @@ def test_interleaving_shrinks_the_bubble_and_more_micro_batches_dilute_it():
     recompute=st.sampled_from(list(Recompute)),
     name=st.sampled_from(CHIPS),
     shape=st.sampled_from((LLAMA, MIXTRAL)),
+    framework=st.sampled_from((Framework.MEGATRON, Framework.HF_DEEPSPEED, Framework.FSDP, None)),
 )
-def test_the_fast_clock_tells_the_same_time(layout, recompute, name, shape):
-    chip = load_catalog().find(name)
-    clock = StepClock(shape, accelerator=chip, recipe=RECIPE, workload=WORKLOAD, values=VALUES)
+def test_the_fast_clock_tells_the_same_time(layout, recompute, name, shape, framework):
+    chip, recipe = load_catalog().find(name), Recipe(framework=framework)
+    clock = StepClock(shape, accelerator=chip, recipe=recipe, workload=WORKLOAD, values=VALUES)
     clock.seconds(LAYOUTS[0], Recompute.NONE)  # what is kept from one layout must not leak into the next
-    slow = seconds(chip, layout, shape=shape, recipe=replace(RECIPE, recompute=recompute))
+    slow = seconds(chip, layout, shape=shape, recipe=replace(recipe, recompute=recompute))
     assert clock.seconds(layout, recompute) == pytest.approx(slow, rel=1e-9)
 
 
