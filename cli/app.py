@@ -69,6 +69,13 @@ VERBS: tuple[Verb, ...] = (
         "flopwise memory --model llama-3-8b --on h100:8",
     ),
     Verb(
+        "serve",
+        "serve:serve",
+        PLAN,
+        "A model under a load: chips, latency, $ per million tokens.",
+        "flopwise serve --model llama-3.1-8b --requests-per-second 20 --on h100",
+    ),
+    Verb(
         "catalog",
         "catalog:app",
         FACTS,

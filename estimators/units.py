@@ -23,7 +23,7 @@ GIB = 2.0**30
 _NUMBER = re.compile(r"([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*)")
 _COUNT = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "bn": 1e9, "t": 1e12, "tn": 1e12, "q": 1e15}
 _COUNT |= {"thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
-_TIME = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": HOUR, "hr": HOUR, "hour": HOUR, "hours": HOUR}
+_TIME = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": HOUR, "hr": HOUR, "hour": HOUR, "hours": HOUR}
 _TIME |= {"d": DAY, "day": DAY, "days": DAY, "w": WEEK, "week": WEEK, "weeks": WEEK}
 _TIME |= {"mo": MONTH, "month": MONTH, "months": MONTH, "y": YEAR, "yr": YEAR, "year": YEAR, "years": YEAR}
 _BYTES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15}
@@ -259,7 +259,7 @@ def show(value: float, unit: str) -> str:
     """Print a number in the base unit `unit`, in the unit a person would say.
 
     Known units: s, usd, bytes, flops, tokens, params, flops_per_s, bytes_per_s, tokens_per_s, w, wh, fraction, usd_per_*,
-    count; any other unit is printed behind three significant digits.
+    count, nats; any other unit is printed behind three significant digits.
     """
     if unit == "s":
         return show_duration(value)
@@ -283,6 +283,8 @@ def show(value: float, unit: str) -> str:
         return show_rate(value, "W")
     if unit == "fraction":
         return show_percent(value)
+    if unit == "nats":
+        return _significant(value, 4)
     if unit in ("tokens", "params", "items", "count", ""):
         return show_count(value)
     return f"{_significant(value, 3)} {unit.replace('_', ' ')}"

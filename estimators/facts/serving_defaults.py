@@ -13,7 +13,7 @@ from .yamlfile import FactFile, read
 NAME = "data/serving_defaults.yaml"
 _NAMES = (
     "headroom", "peak_over_mean", "time_per_token_s", "first_token_s", "draft_share", "arrival_spread",
-    "mix_input_tokens", "mix_output_tokens", "mix_requests_per_s",
+    "seconds_between_requests", "mix_input_tokens", "mix_output_tokens", "mix_requests_per_s",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from ..facts.serving_fit import ServingFit
 from ..frozen import dataclass
 from ..models.shape import ModelShape
 from ..quantity import NO_RANGE, Quantity, inverse, product
-from ..units import DAY, HOUR, MONTH
+from ..units import HOUR, MONTH
 from .performance import Replica, Traffic, Tricks
 from .sizing import Choice, Demand, Sized, rank, usual_weights
 
@@ -105,7 +105,7 @@ def day_profile(sized: Sized, demand: Demand, peak_over_mean: float) -> tuple[Ho
     """Return the day as one cosine whose peak is `peak_over_mean` times its mean (at most 2: nights do not go below 0)."""
     if not 1.0 <= peak_over_mean <= 2.0:
         raise InputError(f"the peak over the mean must be between 1 and 2, not {peak_over_mean:g}.")
-    mean = demand.requests_per_s / peak_over_mean
+    mean = sized.requests_per_s / peak_over_mean
     capacity = sized.at_capacity.requests_per_s
     hours = []
     for hour in range(24):
@@ -272,9 +272,4 @@ def serving_usd_per_million_tokens(
 def _usd_per_request(sized: Sized) -> float:
     """Dollars of one request with every replica at its capacity under the headroom, not rounded up."""
     hourly = sized.usd_per_hour.mid if sized.usd_per_hour else math.inf
-    return hourly / sized.replicas / (sized.at_capacity.requests_per_s * 0.8 * HOUR)
-
-
-def seconds_a_day() -> float:
-    """Return the seconds of a day, for daily volumes."""
-    return DAY
+    return hourly / sized.replicas / (sized.at_capacity.requests_per_s * load_serving_defaults()["headroom"].value * HOUR)

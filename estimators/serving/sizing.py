@@ -37,6 +37,7 @@ class Demand:
     token_s: float | None
     first_s: float | None
     headroom: float  # share of a replica's capacity that the peak may use
+    in_flight: float = 0.0  # where not 0: so many requests at once instead of a rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,11 @@ class Sized:
     at_capacity: Performance
     quote: Quote | None
     usd_per_hour: Quantity | None
+
+    @property
+    def requests_per_s(self) -> float:
+        """Requests per second of all replicas at the load."""
+        return self.at_load.requests_per_s * self.replicas
 
     @property
     def utilisation(self) -> float:
@@ -143,10 +149,16 @@ def size(
             alone = replica.at_batch(1e-6)
             best_first, best_token = min(best_first, alone.first.p90), min(best_token, alone.token.p90)
             continue
-        needed = max(1, math.ceil(demand.requests_per_s / (capacity.requests_per_s * demand.headroom) - 1e-9))
+        load = demand.in_flight / capacity.batch if demand.in_flight else demand.requests_per_s / capacity.requests_per_s
+        needed = max(1, math.ceil(load / demand.headroom - 1e-9))
+        at_load = (
+            replica.at_batch(demand.in_flight / needed)
+            if demand.in_flight
+            else replica.at_rate(demand.requests_per_s / needed)
+        )
         count = needed * setup.tensor * setup.pipeline
         if demand.tricks.disaggregated:  # chips of their own for the prompts
-            busy = demand.requests_per_s * replica.prefill_s / demand.headroom
+            busy = at_load.requests_per_s * needed * replica.prefill_s / demand.headroom
             count += max(1, math.ceil(busy)) * setup.tensor * setup.pipeline
         if chips is not None and count > chips:
             continue
@@ -156,7 +168,7 @@ def size(
                 replica=replica,
                 replicas=needed,
                 chips=count,
-                at_load=replica.at_rate(demand.requests_per_s / needed),
+                at_load=at_load,
                 at_capacity=capacity,
                 quote=price,
                 usd_per_hour=money.scaled(count, "usd_per_hour") if money else None,
