@@ -230,7 +230,13 @@ def serve(
         with naming("--on"):
             chip = find_device(name, facts)
             chips = units.read_whole(most) if most else None
-        usd_per_hour, quoted = price_of(PriceAsked(cloud, cloud_class, plan, price), chip, facts)
+        priced = PriceAsked(cloud, cloud_class, plan, price)
+        if chip.id not in facts.accelerators and price is None:  # nobody rents it
+            if priced.narrowed:
+                raise InputError(f"{chip.name} is not rented by the hour; give your own price with --price.")
+            usd_per_hour, quoted = None, None
+        else:
+            usd_per_hour, quoted = price_of(priced, chip, facts)
         options = size(
             resolved.shape, chip, demand, choice, price=quoted, usd_per_hour=usd_per_hour, chips=None if offline else chips
         )

@@ -154,9 +154,7 @@ def offline_document(
     """Return time and money of a batch job on one chip."""
     fit = load_serving_fit()
     tokens = asked.job_tokens or 1.0
-    best = max(
-        options, key=lambda each: each.replica.queued_output_per_s() / (each.setup.tensor * each.setup.pipeline)
-    )
+    best = options[0]
     own = best.setup.tensor * best.setup.pipeline
     if chips is not None and chips < own:
         raise InputError(f"--on: {chips} are too few; one replica takes {own} {best.setup.accelerator.name}.")
@@ -654,6 +652,8 @@ def _cut_text(each: Sized) -> str:
         parts.append(f"{each.setup.pipeline} stages")
     if each.setup.attention_copies > 1:
         parts.append("data-parallel attention")
+    if each.prompt_chips:
+        parts.append(f"{each.prompt_chips} chips for prompts")
     return ", ".join(parts)
 
 

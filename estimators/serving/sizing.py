@@ -69,6 +69,16 @@ class Sized:
         return self.at_load.requests_per_s * self.replicas
 
     @property
+    def queued_per_chip(self) -> float:
+        """Output tokens per second and chip with requests always waiting."""
+        return self.replica.queued_output_per_s() / (self.setup.tensor * self.setup.pipeline)
+
+    @property
+    def prompt_chips(self) -> int:
+        """Chips that only read prompts (disaggregated)."""
+        return self.chips - self.replicas * self.setup.tensor * self.setup.pipeline
+
+    @property
     def utilisation(self) -> float:
         """Peak load over the capacity of all replicas."""
         return self.at_load.requests_per_s / self.at_capacity.requests_per_s
@@ -149,8 +159,11 @@ def size(
             alone = replica.at_batch(1e-6)
             best_first, best_token = min(best_first, alone.first.p90), min(best_token, alone.token.p90)
             continue
-        load = demand.in_flight / capacity.batch if demand.in_flight else demand.requests_per_s / capacity.requests_per_s
-        needed = max(1, math.ceil(load / demand.headroom - 1e-9))
+        if demand.in_flight:  # a fixed number cannot exceed itself: no headroom
+            needed = max(1, math.ceil(demand.in_flight / max(1.0, capacity.batch) - 1e-9))
+        else:
+            share = demand.requests_per_s / capacity.requests_per_s
+            needed = max(1, math.ceil(share / demand.headroom - 1e-9))
         at_load = (
             replica.at_batch(demand.in_flight / needed)
             if demand.in_flight
@@ -187,6 +200,8 @@ def size(
             f"no cut of {shape.name} over {chip.name} meets the targets: an unloaded one needs "
             f"{best_first * 1e3:.0f} ms to the first token and {best_token * 1e3:.1f} ms per token."
         )
+    if demand.token_s is None and demand.first_s is None:  # a batch job: only the rate per chip counts
+        return tuple(sorted(found, key=lambda each: -each.queued_per_chip))
     return tuple(sorted(found, key=lambda each: (each.chips, each.at_load.token.p90)))
 
 
