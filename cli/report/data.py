@@ -151,8 +151,8 @@ def _ways_table(part: Part) -> Table:
 
 
 def _closing_usd(each: Closing) -> Quantity:
-    low, mid, high = (sum(line.cents[i] for line in each.lines) / CENTS for i in range(3))
-    return Quantity(low, mid, high, "usd", EXACT if low == high else _BAND, "sum of its lines")
+    low, mid, high = (sum(line.cents[i] for line in each.lines) for i in range(3))
+    return _usd((low, mid, high))
 
 
 def _closing_time(each: Closing) -> Cell:
@@ -167,7 +167,6 @@ def lines_table(lines: Sequence[CostLine], totals: Totals) -> Table:
         Column("quantity", "Quantity", right=True),
         Column("unit_cost", "Unit cost", right=True),
         Column("usd", "Cost", right=True),
-        Column("range", "Range", right=True),
         Column("people_s", "People", wide_only=True),
         Column("calendar_s", "Time", wide_only=True),
         Column("source", "Source", wide_only=True),
@@ -177,10 +176,9 @@ def lines_table(lines: Sequence[CostLine], totals: Totals) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             each.what,
-            _amount(each.quantity),
-            f"{each.unit_cost.value:.4g} {each.unit_cost.unit}",
-            _cents(each.cents[1]),
-            f"{_cents(each.cents[0])} to {_cents(each.cents[2])}",
+            Value(each.quantity.mid, each.quantity.unit),
+            Value(each.unit_cost.value, each.unit_cost.unit),
+            _usd(each.cents),
             Value(each.people_s.mid, "s") if each.people_s else None,
             Value(each.calendar_s.mid, "s") if each.calendar_s else None,
             each.unit_cost.source,
@@ -189,29 +187,26 @@ def lines_table(lines: Sequence[CostLine], totals: Totals) -> Table:
         )
         for each in lines
     ]
+    people, calendar = totals.people_s.mid, totals.calendar_s.mid
     rows.append(
         (
             "total",
             None,
             None,
-            _cents(totals.cents[1]),
-            f"{_cents(totals.cents[0])} to {_cents(totals.cents[2])}",
-            Value(totals.people_s.mid, "s") if totals.people_s.mid else None,
-            Value(totals.calendar_s.mid, "s") if totals.calendar_s.mid else None,
+            totals.usd,
+            Value(people, "s") if people else None,
+            Value(calendar, "s") if calendar else None,
             None,
             None,
             None,
         )
     )
-    return Table("money", columns, tuple(rows), caption="The money (80 % ranges)", total_rows=1)
+    return Table("money", columns, tuple(rows), caption="The money", total_rows=1)
 
 
-def _amount(quantity: Quantity) -> str:
-    return f"{show_count(quantity.mid)} {quantity.unit}"
-
-
-def _cents(cents: int) -> str:
-    return f"${cents // CENTS:,}.{cents % CENTS:02d}"
+def _usd(cents: tuple[int, int, int]) -> Quantity:
+    low, mid, high = (each / CENTS for each in cents)
+    return Quantity(low, mid, high, "usd", EXACT if low == high else _BAND, "quantity times unit cost, in whole cents")
 
 
 def line_step(each: CostLine) -> Step:

@@ -297,7 +297,7 @@ def _flat_table(surface: Surface, flops: float, best: Optimum) -> Table:
             Value(row["params"], "params"),
             Value(row["tokens"], "tokens"),
             Value(row["tokens_per_param"], ""),
-            f"{row['loss_difference']:+.3f}",
+            Value(row["loss_difference"], ""),
             Value(row["compute_to_win_back"], "times"),
         )
         for row in _flat_rows(surface, flops, best)
@@ -306,11 +306,10 @@ def _flat_table(surface: Surface, flops: float, best: Optimum) -> Table:
 
 
 def _hyper_facts(hyper: Hyperparameters) -> Facts:
-    rate = hyper.learning_rate
     return Facts(
         "hyperparameters",
         (
-            ("learning_rate", "Learning rate", f"{rate.mid:.2g} ({rate.low:.2g} to {rate.high:.2g})", rate.basis),
+            ("learning_rate", "Learning rate", hyper.learning_rate, hyper.learning_rate.basis),
             ("batch_tokens", "Batch", hyper.batch_tokens, hyper.batch_tokens.basis),
             (
                 "critical_batch_tokens",

@@ -43,7 +43,7 @@ def fit_document(
         (
             "trend",
             "Drift",
-            f"{calibration.trend:+.1%}",
+            Value(calibration.trend, "fraction"),
             "of the runs against the law, from the cheapest to the dearest",
         ),
     ]
@@ -132,8 +132,8 @@ def _forecasts(forecasts: Sequence[Forecast]) -> Table:
         (
             Value(each.params, "params"),
             Value(each.tokens, "tokens"),
-            f"{each.loss.mid:.3f} ({each.loss.low:.3f} to {each.loss.high:.3f})",
-            f"{10**each.decades:,.3g} times" if each.decades else "inside",
+            each.loss,
+            Value(10**each.decades, "times"),
             ", ".join(f"{name} {value:.3f}" for name, value in each.members.items()),
         )
         for each in forecasts
@@ -143,7 +143,7 @@ def _forecasts(forecasts: Sequence[Forecast]) -> Table:
 
 def _backtests(tests: Sequence[Backtest]) -> Table:
     columns = (
-        Column("fitted", "Fitted on", right=True),
+        Column("fitted", "Fitted on the cheapest", right=True),
         Column("held", "Held out", right=True),
         Column("method", "Method"),
         Column("mean_error", "Mean error", right=True),
@@ -151,7 +151,7 @@ def _backtests(tests: Sequence[Backtest]) -> Table:
     )
     rows = tuple(
         (
-            f"cheapest {each.fitted}",
+            each.fitted,
             len(each.held),
             str(each.method),
             Value(each.mean_error, "fraction"),
@@ -167,7 +167,8 @@ def _pilots(pilots: Sequence[NextPilot]) -> Table:
         Column("params", "Size", right=True),
         Column("tokens", "Tokens", right=True),
         Column("cost_usd", "Cost", right=True),
-        Column("width_after", "Band afterwards", right=True),
+        Column("width_before", "Half-width now", right=True),
+        Column("width_after", "Half-width then", right=True),
         Column("narrowing", "Points per $1,000", right=True),
     )
     rows = tuple(
@@ -175,7 +176,8 @@ def _pilots(pilots: Sequence[NextPilot]) -> Table:
             Value(each.params, "params"),
             Value(each.tokens, "tokens"),
             each.cost_usd,
-            f"± {each.width_after:.1%} (now ± {each.width_before:.1%})",
+            Value(each.width_before, "fraction"),
+            Value(each.width_after, "fraction"),
             Value(each.narrowing_per_kusd * 100, ""),
         )
         for each in pilots[:_SHOWN_PILOTS]
@@ -190,6 +192,7 @@ def _forecast(each: Forecast) -> dict[str, object]:
         "unique_tokens": each.unique_tokens,
         "loss": each.loss,
         "decades_beyond_runs": each.decades,
+        "times_beyond_runs": 10**each.decades,
         "members": dict(each.members),
     }
 
@@ -201,6 +204,7 @@ def _backtest(each: Backtest) -> dict[str, object]:
         "method": each.method,
         "mean_error": each.mean_error,
         "coverage": each.coverage,
+        "held_out": len(each.held),
         "held": [
             {
                 "params": held.run.params,
@@ -261,7 +265,7 @@ def _steps(calibration: Calibration, first: Forecast) -> tuple[Step, ...]:
             for key in ("E", "A", "B", "alpha", "beta", "k")
         )
         form = "E + (A/N^alpha + B/D^beta)^k"
-        found.append(Step(f"member_{name}", form, inputs, first.members[name], "nats_per_token", _member_source(name)))
+        found.append(Step(f"member_{name}", form, inputs, first.members[name], "nats", _member_source(name)))
     rule = getattr(rules, rule_name)
     found.append(
         Step(

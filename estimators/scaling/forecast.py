@@ -96,7 +96,7 @@ class Calibration:
             math.exp(center - half),
             math.exp(center),
             math.exp(center + half),
-            "nats_per_token",
+            "nats",
             BAND,
             "hold-out errors of this protocol on public run sets",
         )
