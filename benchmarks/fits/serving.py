@@ -198,7 +198,7 @@ class Problem:
 
 def predict_block(block: Block, squashed: Mapping[str, Array]) -> dict[Metric, Array]:
     """Return the figures of one scenario's rows, in the rows' units."""
-    own = {name: column[block.rows] for name, column in squashed.items()}
+    own: dict[str, Any] = {name: column[block.rows] for name, column in squashed.items()}
     loads = LoadRates(**{field.name: own.pop(field.name) for field in fields(LoadRates)})
     machine = Machine(model=block.model, chip=block.chip, group=block.group, rates=Rates(**own), loads=loads)
     return figures(block.scenario, machine, block.work, block.replicas, block.single)
@@ -225,8 +225,8 @@ def fit(problem: Problem, kept: NDArray[np.bool_], *, rounds: int = 15, measured
     r = problem.residuals(values) + shift
     best, damping = cost(r, x), 1e-3
     for _ in range(rounds):
-        index: list[Array] = []
-        place: list[Array] = []
+        index: list[NDArray[Any]] = []
+        place: list[NDArray[Any]] = []
         slope: list[Array] = []
         for name, parts in problem.columns.items():
             moved = dict(values)
@@ -372,7 +372,9 @@ def by_source(problem: Problem, r: Array) -> None:
     for cell in np.unique(problem.cell):
         chosen = problem.cell == cell
         first = np.flatnonzero(chosen)[0]
-        rows[bool(problem.is_speed[first]), problem.sources[problem.source[first]]].append(float(np.median(error[chosen])))
+        rows[bool(problem.is_speed[first]), problem.sources[problem.source[first]]].append(
+            float(np.median(error[chosen]))
+        )
     for (is_speed, source), values in sorted(rows.items()):
         print(f"  {'speed ' if is_speed else 'prompt'} {source[:64]:64s} {len(values):4d} {np.median(values):7.1%}")
 
@@ -417,7 +419,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "rows": len(problem.row),
         "cells": len(problem.cell_names),
         "out_of_fold": {
-            name: {"median": round(float(np.median(e)), 4), "p90": round(float(np.quantile(e, 0.9)), 4), "cells": len(e)}
+            name: {
+                "median": round(float(np.median(e)), 4),
+                "p90": round(float(np.quantile(e, 0.9)), 4),
+                "cells": len(e),
+            }
             for name, e in errors.items()
         },
     }
@@ -427,7 +433,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "serving_folds.yaml",
         {
             "families": {family_key(f): fold_of(f, FOLDS) for f in sorted({str(name) for name in problem.families})},
-            "folds": [{**head, "bands": made, **known, "parameters": parameters_of(problem, each)} for each in fold_fits],
+            "folds": [
+                {**head, "bands": made, **known, "parameters": parameters_of(problem, each)} for each in fold_fits
+            ],
         },
     )
     print(f"{time.process_time() - began:.0f} s of processor time")

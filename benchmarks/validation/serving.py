@@ -22,6 +22,7 @@ from ...estimators.facts.catalog import Catalog
 from ...estimators.facts.serving import ServingRules, load_serving_rules
 from ...estimators.facts.serving_fit import ServingFit, load_serving_fit, load_serving_folds
 from ...estimators.serving import loops
+from ...estimators.serving.equations import larger, smaller
 from ...estimators.serving.loops import Machine, Speeds, Work
 from ...estimators.serving.setup import chip_rates, rates_of
 from .scores import quantile
@@ -120,7 +121,7 @@ def figures(scenario: Scenario, machine: Machine, work: Work, replicas: Any, sin
 
 
 def _decode_pool(machine: Machine, work: Work) -> Work:
-    batch = loops.larger(loops.smaller(work.cap, work.room * machine.loads.occupancy), 1.0)
+    batch = larger(smaller(work.cap, work.room * machine.loads.occupancy), 1.0)
     return replace(work, batch=batch)
 
 
@@ -171,7 +172,9 @@ def read_records(path: Path) -> tuple[Mapping[str, str], ...]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
-            records = tuple({name: value or "" for name, value in row.items() if isinstance(name, str)} for row in reader)
+            records = tuple(
+                {name: value or "" for name, value in row.items() if isinstance(name, str)} for row in reader
+            )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV file of measured rows: {error}.") from None
     missing = [name for name in ("model",) if name not in columns]
@@ -185,7 +188,7 @@ def read_records(path: Path) -> tuple[Mapping[str, str], ...]:
 
 def _results(record: Mapping[str, str], catalog: Catalog, rules: ServingRules) -> list[ServingResult]:
     cells, _ = split(record)
-    named = {
+    named: dict[str, Any] = {
         "id": cells.text("id"),
         "source": cells.text("source") or "unnamed",
         "cell": " | ".join(cells.text(name) for name in ("source", "model", "accelerator", "weight_prec")),
@@ -203,7 +206,9 @@ def _results(record: Mapping[str, str], catalog: Catalog, rules: ServingRules) -
     for metric, measured in case.measured.items():
         value = predicted.get(metric)
         if value is None or not math.isfinite(value) or value <= 0:
-            made.append(ServingResult(**named, group=SPEED, metric=metric.value, unit=UNITS[metric], reason="no such figure"))
+            made.append(
+                ServingResult(**named, group=SPEED, metric=metric.value, unit=UNITS[metric], reason="no such figure")
+            )
             continue
         low, high = band(fit, metric, is_new)
         made.append(

@@ -11,9 +11,11 @@ from ...estimators.facts.catalog import Catalog
 from ...estimators.facts.devices import find_device
 from ...estimators.facts.records import Accelerator
 
-_MAKERS = re.compile(r"\b(nvidia|amd|intel|google|aws|apple|geforce|radeon|instinct|tesla|quadro|tenstorrent)\b", re.I)
-_SIZE = re.compile(r"[\s-]*\b\d+\s*gi?b\b", re.I)
-_NOISE = re.compile(r"\b(gpu|chip|accelerator|oam|sxm\d?|hbm\d?e?|graphics|edition|class|cloud)\b", re.I)
+_MAKERS = re.compile(
+    r"\b(nvidia|amd|intel|google|aws|apple|geforce|radeon|instinct|tesla|quadro|tenstorrent)\b", re.IGNORECASE
+)
+_SIZE = re.compile(r"[\s-]*\b\d+\s*gi?b\b", re.IGNORECASE)
+_NOISE = re.compile(r"\b(gpu|chip|accelerator|oam|sxm\d?|hbm\d?e?|graphics|edition|class|cloud)\b", re.IGNORECASE)
 
 
 def find_chip(text: str, catalog: Catalog) -> Accelerator | None:
@@ -64,5 +66,4 @@ def _spellings(text: str) -> Iterator[str]:
         yield f"apple {plain}"
         yield f"{plain}-sxm"
         yield f"rtx {plain}"
-    for word in re.findall(r"[A-Za-z]+\d+\w*", bare):
-        yield word
+    yield from re.findall(r"[A-Za-z]+\d+\w*", bare)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...estimators.errors import FlopwiseError
 from ...estimators.facts.serving import ServingRules
@@ -42,7 +42,7 @@ def replay_memory(record: Mapping[str, str], catalog: Catalog, rules: ServingRul
     from .serving import MEMORY, RUNTIME, ServingResult
 
     cells = Cells(dict(record))
-    named = {
+    named: dict[str, Any] = {
         "id": cells.text("id"),
         "source": cells.text("source") or "unnamed",
         "cell": " | ".join(cells.text(name) for name in ("source", "model", "accelerator", "weight_prec", "kind")),

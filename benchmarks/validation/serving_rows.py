@@ -26,9 +26,17 @@ from .serving_shapes import shape_of
 
 MEASURED = frozenset(
     (
-        "out_tok_s_system", "out_tok_s_per_gpu", "total_tok_s_system", "prefill_tok_s", "ttft_ms", "ttft_p99_ms",
-        "tpot_ms", "tpot_p99_ms", "latency_ms", "mem_gb",
-    )  # fmt: skip
+        "out_tok_s_system",
+        "out_tok_s_per_gpu",
+        "total_tok_s_system",
+        "prefill_tok_s",
+        "ttft_ms",
+        "ttft_p99_ms",
+        "tpot_ms",
+        "tpot_p99_ms",
+        "latency_ms",
+        "mem_gb",
+    )
 )
 
 
@@ -203,9 +211,9 @@ def _engine(cells: Cells, chip: Accelerator, rules: ServingRules) -> tuple[Engin
         engine = level = "vllm-rocm"
     elif level == "vllm" and chip.vendor == "Google":
         engine = level = "vllm-tpu"
-    elif level == "vllm" and _year(cells) and _year(cells) < 2024:
-        level = "vllm-2023"
-    elif level == "vllm" and "mlc-ai" in cells.text("source"):
+    elif (level == "vllm" and _year(cells) and _year(cells) < 2024) or (
+        level == "vllm" and "mlc-ai" in cells.text("source")
+    ):
         level = "vllm-2023"
     elif level == "trtllm-mlperf":
         level += "-v4" if (_year(cells) or 2025) < 2025 or "v4" in cells.text("source") else "-v5"
@@ -240,7 +248,7 @@ def _weights(cells: Cells, engine: Engine, rules: ServingRules) -> WeightFormat:
     written = cells.text("weight_prec")
     text = written.lower().replace("-", "_")
     is_gguf = engine.id == "llama.cpp"
-    if text.startswith("exl2") or text.startswith("exl3"):
+    if text.startswith(("exl2", "exl3")):
         bits = re.search(r"\d+(\.\d+)?$", text)
         mean = float(bits[0]) + 0.1 if bits else 4.1
         return replace(rules.formats["exl2"], name=text, bits=mean, down_bits=mean, value_bits=mean, dense_bits=mean)
@@ -254,10 +262,24 @@ def _weights(cells: Cells, engine: Engine, rules: ServingRules) -> WeightFormat:
     if text == "mxfp4" and is_gguf:
         text = "mxfp4_gguf"
     names = {name.replace("-", "_"): name for name in rules.formats}
-    for candidate in (text, f"ud_{text}", text.removeprefix("ud_"), text.replace("uint", "int"), text.replace("bf8", "bfp8")):
+    for candidate in (
+        text,
+        f"ud_{text}",
+        text.removeprefix("ud_"),
+        text.replace("uint", "int"),
+        text.replace("bf8", "bfp8"),
+    ):
         if candidate in names:
             return rules.formats[names[candidate]]
-    aliases = {"nvfp4": "fp4", "awq": "int4", "gptq": "int4", "nf4": "int4", "w4a16": "int4", "w8a8": "int8", "fp8_e4m3": "fp8"}
+    aliases = {
+        "nvfp4": "fp4",
+        "awq": "int4",
+        "gptq": "int4",
+        "nf4": "int4",
+        "w4a16": "int4",
+        "w8a8": "int8",
+        "fp8_e4m3": "fp8",
+    }
     if text in aliases:
         return rules.formats[aliases[text]]
     if bits := re.search(r"(\d+(?:\.\d+)?)", text):
@@ -367,7 +389,9 @@ def _work(setup: Setup, cells: Cells, scenario: Scenario, suite: Suite | None, f
     lengths, model = cells.text("len_kind"), cells.text("model")
     if prompt is None:
         filled.append("input_len")
-        prompt = suite.input_tokens.get(model, 500.0) if suite else 1024.0 if "slots" in cells.text("batch_kind") else 0.0
+        prompt = (
+            suite.input_tokens.get(model, 500.0) if suite else 1024.0 if "slots" in cells.text("batch_kind") else 0.0
+        )
         if not prompt and scenario in (Scenario.PROMPT, Scenario.STEPS):
             prompt = 2048.0
         if "ShareGPT" in lengths:

@@ -29,10 +29,12 @@ from ...estimators.models.shape import (
 from .rows import Cells
 
 FRAMES_FILE = "data/serving_frames.yaml"
-_QUANT = re.compile(r"[-_](ud[-_])?(q\d\w*|iq\d\w*|bf16|f16|fp16|fp8|fp4|nvfp4|mxfp4|int4|int8|awq|gptq|gguf)$", re.I)
-_TAIL = re.compile(r"[-_](it|instruct|chat|base|hf|preview|thinking|\d{4})$", re.I)
-_ACTIVE = re.compile(r"-a(\d+(?:\.\d+)?)b", re.I)
-_SIZED = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.I)
+_QUANT = re.compile(
+    r"[-_](ud[-_])?(q\d\w*|iq\d\w*|bf16|f16|fp16|fp8|fp4|nvfp4|mxfp4|int4|int8|awq|gptq|gguf)$", re.IGNORECASE
+)
+_TAIL = re.compile(r"[-_](it|instruct|chat|base|hf|preview|thinking|\d{4})$", re.IGNORECASE)
+_ACTIVE = re.compile(r"-a(\d+(?:\.\d+)?)b", re.IGNORECASE)
+_SIZED = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.IGNORECASE)
 _ROPE, _NOPE, _VALUE, _QUERY_RANK = 64, 128, 128, 1536  # DeepSeek-V3, arXiv:2412.19437, section 4.2
 _LINEAR_STATE = 128  # state width per head of gated linear mixers
 
@@ -58,7 +60,7 @@ def shape_of(cells: Cells) -> ModelShape | None:
             "top_k",
             "moe_ffn",
             "n_shared_experts",
-        )  # fmt: skip
+        )
     )
     return _shape(wanted)
 

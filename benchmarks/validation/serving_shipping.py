@@ -50,7 +50,7 @@ def shipped(rows: Iterable[Mapping[str, str]], allowed: Iterable[str]) -> list[d
 def _short(value: str) -> str:
     if value.startswith(_NOISE):
         return ""
-    return value[:-2] if value.endswith(".0") else value
+    return value.removesuffix(".0")
 
 
 def write(rows: Sequence[Mapping[str, str]], columns: Sequence[str], target: Path) -> None:

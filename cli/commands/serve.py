@@ -64,7 +64,9 @@ def serve(
     ] = None,
     requests_per_second: Annotated[
         float | None,
-        typer.Option("--requests-per-second", "--rps", parser=count, metavar="N", help="Peak load.", rich_help_panel=LOAD),
+        typer.Option(
+            "--requests-per-second", "--rps", parser=count, metavar="N", help="Peak load.", rich_help_panel=LOAD
+        ),
     ] = None,
     users: Annotated[
         float | None,
@@ -72,7 +74,9 @@ def serve(
     ] = None,
     concurrency: Annotated[
         float | None,
-        typer.Option("--concurrency", parser=count, metavar="N", help="Requests in flight at once.", rich_help_panel=LOAD),
+        typer.Option(
+            "--concurrency", parser=count, metavar="N", help="Requests in flight at once.", rich_help_panel=LOAD
+        ),
     ] = None,
     input_tokens: Annotated[
         float | None,
@@ -85,19 +89,27 @@ def serve(
     cached: Annotated[
         float | None,
         typer.Option(
-            "--cached", parser=fraction, metavar="SHARE", help="Share of prompts in the prefix cache.", rich_help_panel=LOAD
+            "--cached",
+            parser=fraction,
+            metavar="SHARE",
+            help="Share of prompts in the prefix cache.",
+            rich_help_panel=LOAD,
         ),
     ] = None,
     peak_over_mean: Annotated[
         float | None,
-        typer.Option("--peak-over-mean", metavar="N", help="Peak of the day over its mean, 1 to 2.", rich_help_panel=LOAD),
+        typer.Option(
+            "--peak-over-mean", metavar="N", help="Peak of the day over its mean, 1 to 2.", rich_help_panel=LOAD
+        ),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="A batch job: --tokens to write, no targets.", rich_help_panel=LOAD)
     ] = False,
     job_tokens: Annotated[
         float | None,
-        typer.Option("--tokens", parser=tokens, metavar="N", help="Output tokens of the batch job.", rich_help_panel=LOAD),
+        typer.Option(
+            "--tokens", parser=tokens, metavar="N", help="Output tokens of the batch job.", rich_help_panel=LOAD
+        ),
     ] = None,
     ttft: Annotated[
         float | None,
@@ -106,7 +118,11 @@ def serve(
     tpot: Annotated[
         float | None,
         typer.Option(
-            "--tpot", parser=duration, metavar="TIME", help="Per output token after the first: 50ms.", rich_help_panel=LIMITS
+            "--tpot",
+            parser=duration,
+            metavar="TIME",
+            help="Per output token after the first: 50ms.",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     quant: Annotated[
@@ -118,7 +134,9 @@ def serve(
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", metavar="NAME", help="vllm, sglang, tensorrt-llm, llama.cpp, ...", rich_help_panel=HOW),
+        typer.Option(
+            "--engine", metavar="NAME", help="vllm, sglang, tensorrt-llm, llama.cpp, ...", rich_help_panel=HOW
+        ),
     ] = None,
     tp: Annotated[
         int | None,
@@ -137,7 +155,9 @@ def serve(
     ] = False,
     headroom: Annotated[
         float | None,
-        typer.Option("--headroom", parser=fraction, metavar="SHARE", help="Capacity that the peak may use.", rich_help_panel=HOW),
+        typer.Option(
+            "--headroom", parser=fraction, metavar="SHARE", help="Capacity that the peak may use.", rich_help_panel=HOW
+        ),
     ] = None,
     api: Annotated[
         list[str] | None,
@@ -238,7 +258,13 @@ def serve(
         else:
             usd_per_hour, quoted = price_of(priced, chip, facts)
         options = size(
-            resolved.shape, chip, demand, choice, price=quoted, usd_per_hour=usd_per_hour, chips=None if offline else chips
+            resolved.shape,
+            chip,
+            demand,
+            choice,
+            price=quoted,
+            usd_per_hour=usd_per_hour,
+            chips=None if offline else chips,
         )
         if offline:
             document = offline_document(asked, options, chips, usd_per_hour, facts)
@@ -248,7 +274,12 @@ def serve(
 
 
 def _choice(
-    resolved: ResolvedModel, rules: ServingRules, quant: str | None, kv_quant: str | None, engine: str | None, tp: int | None
+    resolved: ResolvedModel,
+    rules: ServingRules,
+    quant: str | None,
+    kv_quant: str | None,
+    engine: str | None,
+    tp: int | None,
 ) -> tuple[Choice, str]:
     weights, why = usual_weights(resolved.shape, rules)
     if quant:

@@ -114,7 +114,9 @@ def ranking_document(
     table = (
         _offline_table(ranked[:RANKED], fit, asked.job_tokens)
         if asked.job_tokens
-        else _options_table("ranking", f"The {min(RANKED, len(ranked))} cheapest of {len(ranked)} chips", ranked[:RANKED])
+        else _options_table(
+            "ranking", f"The {min(RANKED, len(ranked))} cheapest of {len(ranked)} chips", ranked[:RANKED]
+        )
     )
     chip = best.setup.accelerator
     result: dict[str, object] = {
@@ -330,9 +332,7 @@ def _offline_table(ranked: Sequence[Sized], fit: ServingFit, tokens: float) -> T
     for each in ranked:
         per_chip = each.quote.usd_per_hour if each.quote else None
         job = offline(each, fit, tokens, each.setup.tensor * each.setup.pipeline, per_chip)
-        rows.append(
-            (each.setup.accelerator.id, _short_cut(each), job.output_per_s_per_chip, job.chip_hours, job.usd)
-        )
+        rows.append((each.setup.accelerator.id, _short_cut(each), job.output_per_s_per_chip, job.chip_hours, job.usd))
     return Table("ranking", columns, tuple(rows), caption=f"The {len(rows)} cheapest")
 
 
@@ -403,11 +403,11 @@ def _curve_table(asked: Asked, best: Sized, api: AgainstApi) -> Table:
     )
     body: tuple[tuple[Cell, ...], ...] = tuple(
         (Value(requests, "count"), Value(own, "usd"), Value(theirs, "usd"), "own" if own < theirs else "API")
-        for requests, own, theirs in curve(
-            best, asked.demand, api.price, tuple(volume * factor for factor in _VOLUMES)
-        )
+        for requests, own, theirs in curve(best, asked.demand, api.price, tuple(volume * factor for factor in _VOLUMES))
     )
-    return Table("curve", columns, body, caption="The bill over volume: replicas by the staircase, the API by the token")
+    return Table(
+        "curve", columns, body, caption="The bill over volume: replicas by the staircase, the API by the token"
+    )
 
 
 def _day_table(asked: Asked, best: Sized) -> Table:
@@ -424,7 +424,9 @@ def _day_table(asked: Asked, best: Sized) -> Table:
         if each.hour % 3 == 0
     )
     mean = sum(each.replicas for each in hours) / len(hours)
-    return Table("day", columns, body, caption=f"A day; scaling with the load would need {mean:.2g} replicas on average")
+    return Table(
+        "day", columns, body, caption=f"A day; scaling with the load would need {mean:.2g} replicas on average"
+    )
 
 
 def _assumptions(asked: Asked, best: Sized) -> tuple[Assumption, ...]:
@@ -442,7 +444,9 @@ def _assumptions(asked: Asked, best: Sized) -> tuple[Assumption, ...]:
         )
     if asked.users:
         seconds = defaults["seconds_between_requests"].value
-        listed.append(Assumption(f"an active user sends a request every {seconds:g} s (a guess)", "--requests-per-second"))
+        listed.append(
+            Assumption(f"an active user sends a request every {seconds:g} s (a guess)", "--requests-per-second")
+        )
     elif not asked.load_is_given and not asked.job_tokens:
         listed.append(Assumption("one request per second at the peak", "--requests-per-second"))
     if not asked.targets_are_given and not asked.job_tokens:
@@ -454,7 +458,9 @@ def _assumptions(asked: Asked, best: Sized) -> tuple[Assumption, ...]:
             )
         )
     if not asked.job_tokens:
-        listed.append(Assumption(f"the peak uses at most {show_percent(demand.headroom)} of the capacity", "--headroom"))
+        listed.append(
+            Assumption(f"the peak uses at most {show_percent(demand.headroom)} of the capacity", "--headroom")
+        )
     if demand.tricks.draft_tokens:
         share = show_percent(demand.tricks.draft_share)
         listed.append(Assumption(f"a draft token takes {share} of a step (a guess)", "--draft-tokens"))
@@ -641,9 +647,7 @@ def _api_result(each: AgainstApi) -> dict[str, object]:
 
 
 def _hour(each: object) -> dict[str, object]:
-    return {
-        name: getattr(each, name) for name in ("hour", "load", "requests_per_s", "replicas", "utilisation")
-    }
+    return {name: getattr(each, name) for name in ("hour", "load", "requests_per_s", "replicas", "utilisation")}
 
 
 def _cut_text(each: Sized) -> str:

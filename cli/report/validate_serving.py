@@ -15,7 +15,9 @@ def serving_document(results: Sequence[ServingResult], inputs: Mapping[str, obje
     summaries = summarise(results)
     overall = [summary for summary in summaries if summary.source == "all cells"]
     shown = results if show_all else _worst(results)
-    caption = "Every figure" if show_all else f"The {len(shown)} figures with the largest errors (--all shows every one)"
+    caption = (
+        "Every figure" if show_all else f"The {len(shown)} figures with the largest errors (--all shows every one)"
+    )
     sections = [_score_table(summaries)]
     if shown:
         sections.append(_row_table(shown, caption))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from ..errors import InputError
-from ..frozen import dataclass
 from ..frozen import dataclass
 from ..names import resolve
 from .folders import package_folder
@@ -118,7 +118,7 @@ def _check(file: FactFile) -> None:
 
 
 def _rules(file: FactFile) -> ServingRules:
-    top = Fields(file, (), file.data, _TOP).values
+    top: Mapping[str, Any] = Fields(file, (), file.data, _TOP).values
     caches = Fields(file, ("caches",), top.get("caches"), tuple(_names(top, "caches")))
     return ServingRules(
         formats={name: _format(file, name, top["formats"][name]) for name in _names(top, "formats")},
@@ -175,10 +175,11 @@ def _engine(file: FactFile, name: str, entry: object) -> Engine:
 
 def _suite(file: FactFile, name: str, entry: object) -> Suite:
     fields = Fields(file, ("suites", name), entry, _SUITE)
-    limits = fields.values["limits_ms"]
+    values: Mapping[str, Any] = fields.values
+    limits = values["limits_ms"]
     return Suite(
         limits_s={model: {scenario: ms / 1e3 for scenario, ms in each.items()} for model, each in limits.items()},
-        beams=dict(fields.values["beams"]),
-        input_tokens=dict(fields.values["input_tokens"]),
+        beams=dict(values["beams"]),
+        input_tokens=dict(values["input_tokens"]),
         source=fields.text("source"),
     )

@@ -39,7 +39,9 @@ class WeightBytes:
 
 
 @lru_cache(maxsize=1024)
-def count_model(shape: ModelShape, weights: WeightFormat, cache_bits: float, absorbed_prefill: bool = False) -> ModelCounts:
+def count_model(
+    shape: ModelShape, weights: WeightFormat, cache_bits: float, absorbed_prefill: bool = False
+) -> ModelCounts:
     """Return the counts of a decoder at a weight format and `cache_bits` per cached number.
 
     `absorbed_prefill` is for engines that keep latent attention in its absorbed form in prefill too.

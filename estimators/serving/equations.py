@@ -95,7 +95,8 @@ class Rates:
 
 def joined(first: float, second: float, p: float) -> float:
     """Return the p-norm of two times: the larger when they differ, up to 2**(1/p) more where they are equal."""
-    return (first**p + second**p) ** (1.0 / p)
+    norm: float = (first**p + second**p) ** (1.0 / p)
+    return norm
 
 
 def smaller(first: float, second: float) -> float:
@@ -113,7 +114,8 @@ def touched_experts(experts: float, active: float, tokens: float) -> float:
 
     E (1 - (1 - k/E)^tokens): all of a small set at once, few of many at batch 1.
     """
-    return experts * (1.0 - larger(1.0 - active / experts, 1e-9) ** tokens)
+    missed: float = larger(1.0 - active / experts, 1e-9) ** tokens
+    return experts * (1.0 - missed)
 
 
 def collective_time_s(tokens: float, model: ModelCounts, group: Group, chip: ChipRates, rates: Rates) -> float:
@@ -178,9 +180,7 @@ def decode_step_s(
     )
 
 
-def prefill_s(
-    prompts: float, prompt: float, model: ModelCounts, chip: ChipRates, group: Group, rates: Rates
-) -> float:
+def prefill_s(prompts: float, prompt: float, model: ModelCounts, chip: ChipRates, group: Group, rates: Rates) -> float:
     """Return the seconds to read `prompts` prompts of `prompt` tokens in one pass over the group."""
     tokens = prompts * prompt
     copies = group.ways / group.attention_ways

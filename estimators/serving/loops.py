@@ -80,7 +80,8 @@ def prompt_rate_per_s(machine: Machine, work: Work) -> float:
     chunks = larger(work.prompt / work.chunk, 1.0)
     stages = machine.group.stages
     share = (chunks + stages - 1.0) / (chunks * stages)
-    return work.prompt / (seconds * share**machine.loads.pipelining)
+    overlapped: float = share**machine.loads.pipelining
+    return work.prompt / (seconds * overlapped)
 
 
 def static(machine: Machine, work: Work) -> Speeds:

@@ -114,9 +114,12 @@ def day_profile(sized: Sized, demand: Demand, peak_over_mean: float) -> tuple[Ho
         needed = max(1, math.ceil(rate / (capacity * demand.headroom) - 1e-9))
         hours.append(
             HourOfDay(
-                hour=hour, load=load, requests_per_s=rate, replicas=min(needed, sized.replicas),
+                hour=hour,
+                load=load,
+                requests_per_s=rate,
+                replicas=min(needed, sized.replicas),
                 utilisation=rate / (capacity * sized.replicas),
-            )  # fmt: skip
+            )
         )
     return tuple(hours)
 
@@ -137,7 +140,9 @@ class AgainstApi:
         return "own" if self.own_usd_per_month.mid < self.api_usd_per_month else "API"
 
 
-def against_api(sized: Sized, demand: Demand, price: TokenPrice, requests_per_month: float, fit: ServingFit) -> AgainstApi:
+def against_api(
+    sized: Sized, demand: Demand, price: TokenPrice, requests_per_month: float, fit: ServingFit
+) -> AgainstApi:
     """Return the monthly bills at a volume and the volume where they meet.
 
     Raises:
@@ -173,7 +178,9 @@ def against_api(sized: Sized, demand: Demand, price: TokenPrice, requests_per_mo
     )
 
 
-def curve(sized: Sized, demand: Demand, price: TokenPrice, volumes: tuple[float, ...]) -> tuple[tuple[float, float, float], ...]:
+def curve(
+    sized: Sized, demand: Demand, price: TokenPrice, volumes: tuple[float, ...]
+) -> tuple[tuple[float, float, float], ...]:
     """Return (requests a month, own dollars, API dollars) for each volume: a staircase of replicas and a line."""
     traffic = demand.traffic
     each = (traffic.input_tokens * price.input_usd + traffic.output_tokens * price.output_usd) / MILLION
@@ -196,7 +203,9 @@ class Offline:
     chips: int
 
 
-def offline(sized: Sized, fit: ServingFit, output_tokens: float, chips: int, usd_per_chip_hour: Quantity | None) -> Offline:
+def offline(
+    sized: Sized, fit: ServingFit, output_tokens: float, chips: int, usd_per_chip_hour: Quantity | None
+) -> Offline:
     """Return time and money of a batch job on `chips` chips of the sized cut."""
     own = sized.setup.tensor * sized.setup.pipeline
     chips = max(own, chips // own * own)
@@ -258,7 +267,9 @@ def serving_usd_per_million_tokens(
     else:
         options, left_out = rank(shape, catalog, demand, choice, plan=plan)
         if not options:
-            raise InputError(f"no priced chip serves {shape.name}: {left_out[0][1] if left_out else 'no price is known'}")
+            raise InputError(
+                f"no priced chip serves {shape.name}: {left_out[0][1] if left_out else 'no price is known'}"
+            )
     best = min(options, key=lambda each: _usd_per_request(each))
     each = _usd_per_request(best)
     money = best.usd_per_hour
@@ -272,4 +283,6 @@ def serving_usd_per_million_tokens(
 def _usd_per_request(sized: Sized) -> float:
     """Dollars of one request with every replica at its capacity under the headroom, not rounded up."""
     hourly = sized.usd_per_hour.mid if sized.usd_per_hour else math.inf
-    return hourly / sized.replicas / (sized.at_capacity.requests_per_s * load_serving_defaults()["headroom"].value * HOUR)
+    return (
+        hourly / sized.replicas / (sized.at_capacity.requests_per_s * load_serving_defaults()["headroom"].value * HOUR)
+    )

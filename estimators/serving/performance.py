@@ -169,9 +169,7 @@ class Replica:
         def wait_at(share: float) -> float:
             return max(0.0, scale * math.log(busy / share)) if busy > share else 0.0
 
-        first = Latency(
-            mean=base + wait, p50=base + wait_at(0.5), p90=base + wait_at(0.1), p99=base + wait_at(0.01)
-        )
+        first = Latency(mean=base + wait, p50=base + wait_at(0.5), p90=base + wait_at(0.1), p99=base + wait_at(0.01))
         token = Latency(mean=mean_token, p50=mean_token, p90=p90_token, p99=p99_token)
         return Performance(
             requests_per_s=rate,
@@ -203,9 +201,7 @@ class Replica:
 
         def fine(batch: float) -> bool:
             found = self.at_batch(batch)
-            return (token_s is None or found.token.p90 <= token_s) and (
-                first_s is None or found.first.p90 <= first_s
-            )
+            return (token_s is None or found.token.p90 <= token_s) and (first_s is None or found.first.p90 <= first_s)
 
         if self.room < 1 or not fine(1e-6):
             return None

@@ -24,6 +24,7 @@ from .performance import Performance, Replica, Traffic, Tricks
 from .setup import Setup
 
 _STAGES = (1, 2, 4)
+_NVIDIA_ONLY = ("tensorrt-llm", "exllamav2")
 _ENGINE_OF = {"NVIDIA": "vllm", "AMD": "vllm-rocm", "Google": "vllm-tpu", "Apple": "mlx", "AWS": "neuron"}
 
 
@@ -104,9 +105,7 @@ def setups(shape: ModelShape, chip: Accelerator, choice: Choice, rules: ServingR
     engine = choice.engine or usual_engine(chip, rules)
     bits = choice.cache_bits or rules.cache_bits[engine.cache]
     node = chip.accelerators_per_node or 1
-    latent = any(
-        layer.attention and layer.attention.kind is AttentionKind.LATENT for _, layer in shape.stacks[-1].runs
-    )
+    latent = any(layer.attention and layer.attention.kind is AttentionKind.LATENT for _, layer in shape.stacks[-1].runs)
     tensors = [choice.tensor] if choice.tensor else [2**i for i in range(int(math.log2(max(node, 1))) + 1)]
     for tensor in tensors:
         for stages in _STAGES if tensor == tensors[-1] else (1,):
@@ -195,7 +194,9 @@ def size(
         )
     if not found:
         if chips is not None and best_token is math.inf:
-            raise InputError(f"{chips} {chip.name} cannot carry {demand.requests_per_s:g} requests/s inside the targets.")
+            raise InputError(
+                f"{chips} {chip.name} cannot carry {demand.requests_per_s:g} requests/s inside the targets."
+            )
         raise InputError(
             f"no cut of {shape.name} over {chip.name} meets the targets: an unloaded one needs "
             f"{best_first * 1e3:.0f} ms to the first token and {best_token * 1e3:.1f} ms per token."
@@ -221,10 +222,9 @@ def rank(
     fit = load_serving_fit()
     for name in catalog.priced:
         chip = catalog.accelerators[name]
-        if choice.engine and choice.engine.id != usual_engine(chip, load_serving_rules()).id:
-            if chip.vendor not in ("NVIDIA",) and choice.engine.id in ("tensorrt-llm", "exllamav2"):
-                left_out.append((name, f"{choice.engine.name} does not run on it"))
-                continue
+        if choice.engine and choice.engine.id in _NVIDIA_ONLY and chip.vendor != "NVIDIA":
+            left_out.append((name, f"{choice.engine.name} does not run on it"))
+            continue
         try:
             price = quote(catalog, name, plan=plan, cloud=cloud, cloud_class=cloud_class)
             ranked.append(size(shape, chip, demand, choice, price=price, fit=fit)[0])
