@@ -269,10 +269,15 @@ def _shardings(dp: int, cp: int, pp: int) -> list[Zero]:
 
 
 def _interleave(layers: int, pp: int, batches: int) -> int:
-    """Return the virtual stages that Megatron's interleaved schedule allows, at most 4 (arXiv:2104.04473)."""
-    if pp == 1 or batches % pp or layers % pp:
+    """Return the virtual stages that Megatron's interleaved schedule allows, at most 4 (arXiv:2104.04473).
+
+    Layers need not divide: the first and last stages hold fewer, as Llama 3's 126 layers over 16 stages
+    (arXiv:2407.21783, section 3.3.2), as long as the fullest stage stays as full.
+    """
+    if pp == 1 or batches % pp:
         return 1
-    return max(v for v in (1, 2, 3, 4) if layers % (pp * v) == 0)
+    fullest = -(-layers // pp)
+    return max(v for v in (1, 2, 3, 4) if -(-layers // (pp * v)) * v == fullest)
 
 
 def _heads(shape: ModelShape) -> int:
