@@ -141,7 +141,7 @@ def _warm_up(
         calls += 1
         passed = clock.now() - start
         steady = len(recent) == 3 and max(recent) <= min(recent) * (1 + _STEADY)
-        if (passed >= effort.warm_up_s and steady) or passed >= 3 * effort.warm_up_s or calls >= 1000:
+        if calls > 1 and ((passed >= effort.warm_up_s and steady) or passed >= 3 * effort.warm_up_s or calls >= 1000):
             return calls, min(recent)
 
 

@@ -19,7 +19,8 @@ from .folders import data_folder
 VERSION = 1
 SCHEMA = f"flopwise.bench/{VERSION}"
 FOLDER = "bench"
-MEASURED, OUT_OF_MEMORY, UNSUPPORTED, FAILED, WRONG = "measured", "out of memory", "unsupported", "failed", "wrong"
+MEASURED, OUT_OF_MEMORY, UNSUPPORTED = "measured", "out of memory", "unsupported"
+FAILED, WRONG, SKIPPED = "failed", "wrong", "skipped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

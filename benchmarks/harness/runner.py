@@ -1,0 +1,202 @@
+"""Runs trials one after the other within a time budget and keeps what is done, whatever happens.
+
+A trial that does not fit the memory, that the device cannot do, that fails or that computes wrong numbers becomes a case
+with that status; the run goes on. Ctrl-C, a signal to end, or a dead rank stop the run; the cases so far are kept. The
+time left is shared out over the trials left, so that a quick run ends on time on a slow or busy machine too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ...estimators.facts.bench_records import (
+    FAILED,
+    MEASURED,
+    OUT_OF_MEMORY,
+    SKIPPED,
+    UNSUPPORTED,
+    WRONG,
+    Case,
+)
+from ...estimators.frozen import dataclass
+from ...estimators.units import show_bytes, show_duration
+from .measure import Clock, Effort, measure
+from .sensors import DeviceWatch
+from .trials import Trial, Unsupported
+
+if TYPE_CHECKING:
+    from .device import Bench
+
+_ROOM = 0.8  # of the free memory that a trial may want
+_SHORT = 0.25  # seconds for a trial below which three samples must do
+_HOPELESS = 5.0  # times the budget of a trial that a single call may take
+
+
+class Stopped(Exception):
+    """The run must end now: the system asked for it or another rank is gone. The message is kept in the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """`seconds` of a whole run (None: no end) and of one trial."""
+
+    seconds: float | None
+    trial_s: float
+    least_trial_s: float = 0.05
+
+
+class Session:
+    """One run. `cases` grows; `stopped` says why it ended early."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        budget: Budget,
+        *,
+        on_case: Callable[[Case], object] = lambda case: None,
+        on_start: Callable[[Trial], object] = lambda trial: None,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.bench, self.budget = bench, budget
+        self.cases: list[Case] = []
+        self.stopped = ""
+        self._on_case, self._on_start, self._now = on_case, on_start, now
+        self._began = now()
+        self._rates: dict[str, float] = {}  # FLOP/s of the last trial of a kind
+        self._clock: Clock | None = None
+
+    def with_clock(self, clock: Clock) -> Session:
+        """Return a session on `clock`, without an end, that adds to the same cases."""
+        budget = Budget(seconds=None, trial_s=self.budget.trial_s)
+        other = Session(self.bench, budget, on_case=self._on_case, on_start=self._on_start, now=self._now)
+        other.cases, other._clock = self.cases, clock
+        return other
+
+    def run(self, trials: Iterable[Trial], reserve: float = 0.0) -> None:
+        """Run trials until they or the time are used up; `reserve` seconds are left for what comes later.
+
+        Raises:
+            KeyboardInterrupt, Stopped: as they came, `stopped` set.
+        """
+        left = list(trials)
+        try:
+            while left:
+                trial = left.pop(0)
+                self._on_start(trial)
+                case = self._one(trial, self._seconds(trial, left, reserve))
+                self.cases.append(case)
+                self._on_case(case)
+        except KeyboardInterrupt:
+            self.stopped = "interrupted"
+            raise
+        except Stopped as error:
+            self.stopped = str(error)
+            raise
+        finally:
+            self.bench.free()
+
+    def time_left(self) -> float:
+        """Return the seconds that are left; a year where there is no end."""
+        if self.budget.seconds is None:
+            return 3.15e7
+        return self.budget.seconds - (self._now() - self._began)
+
+    def _seconds(self, trial: Trial, later: Sequence[Trial], reserve: float) -> float:
+        """Return the seconds for sampling of a trial, 0 when time is up."""
+        left = self.time_left() - reserve
+        if left <= 0:
+            return 0.0
+        shares = trial.share + sum(each.share for each in later)
+        fair = 0.6 * left * trial.share / shares  # warm-up, data and checks take the rest
+        return max(self.budget.least_trial_s, min(self.budget.trial_s * trial.share, fair))
+
+    def _one(self, trial: Trial, seconds: float) -> Case:
+        if seconds <= 0:
+            return _without(trial, SKIPPED, "no time was left")
+        room = self.bench.room_bytes()
+        if trial.needs_bytes > _ROOM * room:
+            said = f"needs about {show_bytes(trial.needs_bytes)}, {show_bytes(room)} are free"
+            return _without(trial, OUT_OF_MEMORY, said)
+        rate = self._rates.get(trial.rate_key)
+        if rate and trial.flops / rate > _HOPELESS * max(seconds, 0.2):
+            took = show_duration(trial.flops / rate)
+            return _without(trial, SKIPPED, f"one call would take about {took} at the rate of the one before")
+        try:
+            return self._measured(trial, seconds)
+        except Unsupported as error:
+            return _without(trial, UNSUPPORTED, str(error))
+        except (KeyboardInterrupt, Stopped):
+            raise
+        except Exception as error:
+            if self.bench.is_out_of_memory(error):
+                self.bench.free()
+                return _without(trial, OUT_OF_MEMORY, "the allocator gave up")
+            if _lost_rank(error):
+                raise Stopped(f"a rank is gone during {trial.id}: {_first_line(error)}") from None
+            return _without(trial, FAILED, _first_line(error))
+
+    def _measured(self, trial: Trial, seconds: float) -> Case:
+        bench = self.bench
+        built = trial.build(bench)
+        watch = DeviceWatch(bench.sensors)
+        found = measure(
+            built.run,
+            clock=self._clock or bench.clock(host=built.uses_host_clock),
+            effort=Effort(seconds=seconds, warm_up_s=0.2 * seconds, least=5 if seconds >= _SHORT else 3),
+            prepare=built.prepare,
+            watch=watch,
+            is_cold=built.is_cold,
+        )
+        error = built.check() if built.check else None
+        spread = found.spread
+        if trial.rate_key and trial.flops:
+            self._rates[trial.rate_key] = trial.flops / spread.median
+        is_wrong = error is not None and not error <= built.tolerance  # a NaN is wrong too
+        return Case(
+            id=trial.id,
+            suite=trial.suite,
+            what=trial.what,
+            status=WRONG if is_wrong else MEASURED,
+            reason=f"differs by {error:.2g} from a higher precision, {built.tolerance:.2g} allowed" if is_wrong else "",
+            flops=trial.flops,
+            bytes=trial.bytes,
+            median_s=spread.median,
+            low_s=spread.low,
+            high_s=spread.high,
+            best_s=spread.best,
+            iqr=spread.iqr,
+            samples=found.samples,
+            waited=found.waited,
+            inner=found.inner,
+            is_corrected=found.is_corrected,
+            verdict=found.verdict,
+            relative_error=error,
+            conditions=dict(watch.after),
+        )
+
+
+def _without(trial: Trial, status: str, reason: str) -> Case:
+    return Case(
+        id=trial.id,
+        suite=trial.suite,
+        what=trial.what,
+        status=status,
+        reason=reason,
+        flops=trial.flops,
+        bytes=trial.bytes,
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().partition("\n")[0] or type(error).__name__)[:200]
+
+
+def _lost_rank(error: BaseException) -> bool:
+    """Whether an error of a collective means that another process of the group has gone."""
+    text = f"{type(error).__name__} {error}".lower()
+    signs = ("connection closed by peer", "connection reset by peer", "connection refused", "broken pipe")
+    signs += ("distbackenderror", "distnetworkerror", "nccl communicator was aborted", "remote process exited")
+    signs += ("timed out waiting", "socket timeout", "application timeout")
+    return any(sign in text for sign in signs)
