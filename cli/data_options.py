@@ -102,6 +102,7 @@ def _built(
     annotators: float | None,
 ) -> tuple[Setting, str]:
     from ..estimators.datacost.chips import chip
+    from ..estimators.datacost.generator import writer
     from ..estimators.datacost.handling import STORES, Handling
     from ..estimators.datacost.plan import Setting
     from ..estimators.datacost.ways import Making
@@ -119,7 +120,7 @@ def _built(
     if keep_rate is not None and keep_rate <= 0:
         raise InputError("--keep-rate: it must be more than 0.")
     with naming("--generator"):
-        writer = rates.generator(generator or _GENERATOR).id
+        rate = writer(rates, facts, generator or _GENERATOR, found.accelerator)
     with naming("--api"):
         service = rates.api(api or _API).id
     handling = Handling(
@@ -135,7 +136,7 @@ def _built(
         datasets=load_datasets(overlays),
         costs=rates,
         handling=handling,
-        making=Making(generator=writer, api=service, batch=batch, keep_rate=keep_rate),
+        making=Making(writer=rate, writer_hour=found.own_hour, api=service, batch=batch, keep_rate=keep_rate),
         chip=found.text,
         annotators=annotators,
     )

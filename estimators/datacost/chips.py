@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..facts.datacosts import Rate
-from ..frozen import dataclass
+from ..frozen import dataclass, replace
 from ..pricing.quote import quote
 from ..units import show_usd
 
@@ -24,10 +24,13 @@ REFERENCE = "h100-sxm-80gb"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
-    """`hour` is the price of one H100-hour's worth of work on this chip; `text` says what stands behind it."""
+    """`hour` is the price of one H100-hour's worth of work on this chip, `own_hour` that of one hour of it; `text` says
+    what stands behind it.
+    """
 
     accelerator: str
     hour: Rate
+    own_hour: Rate
     text: str
     is_scaled: bool
 
@@ -62,8 +65,13 @@ def chip(catalog: Catalog, typed: str | None, usd_per_hour: float | None) -> Chi
         is_guess=False,
         origin="catalog.yaml",
     )
+    own = replace(
+        rate, what=f"one {found.name} for an hour", value=mid, low=low, high=high, unit=f"USD/{found.id}-hour"
+    )
+    if speed == 1.0:
+        own = rate
     text = f"{found.name} at {show_usd(mid)} an hour"
-    return Chip(accelerator=found.id, hour=rate, text=text, is_scaled=speed != 1.0)
+    return Chip(accelerator=found.id, hour=rate, own_hour=own, text=text, is_scaled=speed != 1.0)
 
 
 def _speed(found: Accelerator, reference: Accelerator) -> float:

@@ -76,9 +76,12 @@ CAVEATS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """How text is made: generator, API and batch, chips; `keep_rate` overrides the share that survives filtering."""
+    """How text is made: an open model that writes at `writer` tokens per second on a chip at `writer_hour`, an API and
+    whether its batch price counts; `keep_rate` overrides the share that survives filtering.
+    """
 
-    generator: str
+    writer: Rate
+    writer_hour: Rate
     api: str
     batch: bool
     keep_rate: float | None
@@ -120,16 +123,16 @@ def close_gap(way: Way, tokens: float, rate: TokenizerRate, making: Making, how:
 
 def synthesize(need: Quantity, making: Making, how: Handling, costs: DataCosts) -> tuple[CostLine, ...]:
     """Return the chip-hours that generate `need` tokens after filtering, at the generator's measured rate."""
-    generator = costs.generator(making.generator)
     made = over("tokens", need, _keep(making, costs))
-    hours = over("H100-hours", made.scaled(1 / HOUR, "tokens h/s"), generator)
+    unit = making.writer_hour.unit.removeprefix("USD/") + "s"
+    hours = over(unit, made.scaled(1 / HOUR, "tokens h/s"), making.writer)
     return (
         line(
             "synthesize",
-            f"generate with {generator.what}, {_percent(making, costs)} kept",
+            f"generate with {making.writer.what}, {_percent(making, costs)} kept",
             Group.SYNTHESIZE,
             hours,
-            how.chip_hour,
+            making.writer_hour,
             calendar_s=hours.scaled(HOUR / how.chips, "s"),
         ),
     )

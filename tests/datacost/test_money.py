@@ -47,7 +47,9 @@ def setting() -> Setting:
     handling = Handling(
         months=12, store="s3", egress_times=0, chip_hour=HOUR, chips=8, filtered=False, deduplicated=False
     )
-    making = Making(generator="qwen3-8b", api="gpt-5-mini", batch=False, keep_rate=None)
+    making = Making(
+        writer=load_data_costs().generator("qwen3-8b"), writer_hour=HOUR, api="gpt-5-mini", batch=False, keep_rate=None
+    )
     return Setting(datasets=load_datasets(), costs=load_data_costs(), handling=handling, making=making, chip="")
 
 
@@ -105,6 +107,17 @@ def test_a_price_of_the_accelerator_moves_only_what_runs_on_it(cli):
     before, after = (cli("data", *argv, "--price", price).json["result"]["lines"] for price in ("2", "3"))
     moved = {old["name"] for old, new in zip(before, after, strict=True) if old["usd"] != new["usd"]}
     assert moved == {"filter"}
+
+
+def test_another_generator_or_chip_is_asked_of_the_serving_model(cli):
+    def source(*argv: str) -> dict:
+        ran = cli("data", "--tokens", "1B", "--no-open-sets", "--epochs", "1", *argv, "--format", "json", "--explain")
+        return next(step for step in ran.json["explanation"] if step["name"] == "synthesize")["inputs"][0]
+
+    measured, served = source("--generator", "qwen3-8b"), source("--generator", "llama-3-8b")
+    assert measured["value"] == pytest.approx(1e9 / 0.5 / 6443 / 3600)
+    assert served["value"] > 0 and "out-of-fold" in served["source"]
+    assert source("--on", "a100-80gb:8")["value"] > measured["value"]  # an A100 writes more slowly
 
 
 @given(st.floats(1e3, 1e8), st.floats(1.01, 10))
