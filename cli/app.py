@@ -118,7 +118,7 @@ VERBS: tuple[Verb, ...] = (
         PLAN,
         "Scaling laws, the best size for a compute, and forecasts from your own runs.",
         "flopwise scale optimum --compute 1e22",
-        ("flopwise scale laws", "flopwise scale fit RUNS.csv --target 7B:1T"),
+        ("flopwise scale laws", "flopwise scale show kumar --at Pw=8", "flopwise scale fit RUNS.csv --target 7B:1T"),
     ),
     Verb(
         "validate",

@@ -59,6 +59,46 @@ def laws(
     deliver(document, format=format, output=output, force=force, explain=explain)
 
 
+@app.command("show")
+def show(
+    law: Annotated[str, typer.Argument(metavar="LAW", help="A law: muennighoff, clark-s-base, kumar, ...")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at", metavar="SYMBOL=VALUE", help="Evaluate it: N=7B, D=140B, U, C, L, E, G, Pw, ... May repeat."
+        ),
+    ] = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+    explain: ExplainOption = False,
+) -> None:
+    """One law with its coefficients, where it holds, and what it gives for numbers of your own."""
+    from ...estimators.facts.scaling import find_card
+    from ...estimators.scaling.evaluate import evaluate, formulas
+    from ..report.output import choose, deliver
+    from ..report.scaling_law import law_document
+
+    choose(format, output, force)
+    card = find_card(law)
+    with naming("--at"):
+        symbols = dict(_symbol(text) for text in at or ())
+        values = evaluate(card, symbols) if symbols else ()
+    document = law_document(card, formulas(card), symbols, values)
+    deliver(document, format=format, output=output, force=force, explain=explain)
+
+
+def _symbol(text: str) -> tuple[str, float]:
+    from ...estimators.scaling.evaluate import SYMBOLS
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"'{text}' is not SYMBOL=VALUE; write for example N=7B.")
+    if name.strip() not in SYMBOLS:
+        raise InputError(f"'{name}' is not a symbol; there are {', '.join(f'{k} ({v})' for k, v in SYMBOLS.items())}.")
+    return name.strip(), units.read_flops(value) if name.strip() == "C" else units.read_count(value)
+
+
 @app.command("optimum")
 def optimum(
     compute: Annotated[

@@ -36,6 +36,8 @@ def data_document(
         if len(part.closings) > 1:
             sections.append(_ways_table(part))
     sections.append(lines_table(plan.lines, plan.totals))
+    if plan.totals.people_s.mid or plan.totals.calendar_s.mid:
+        sections.append(_effort(plan.totals))
     flags = [f"For a lawyer: {flag}" for part in plan.parts for flag in part.flags]
     told = [*warnings, *(text for part in plan.parts for text in part.warnings), *flags]
     return Document(
@@ -55,6 +57,17 @@ def data_document(
         steps=tuple(line_step(each) for each in plan.lines),
         catalog=catalog,
         next_commands=_next(plan),
+    )
+
+
+def _effort(totals: Totals) -> Facts:
+    return Facts(
+        "effort",
+        (
+            ("people_s", "Work of people", totals.people_s, "labels, audits, engineers, negotiation"),
+            ("calendar_s", "Calendar", totals.calendar_s, totals.calendar_s.basis),
+        ),
+        caption="The time",
     )
 
 

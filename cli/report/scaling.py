@@ -65,7 +65,7 @@ def laws_document(cards: Sequence[LawCard], ratios: Mapping[str, float], flops: 
             _gives(card),
             Value(ratios[card.id], "") if card.id in ratios else None,
             f"{card.status}{', superseded' if card.superseded else ''}",
-            _valid(card),
+            valid_text(card),
             card.source,
         )
         for card in cards
@@ -86,7 +86,7 @@ def laws_document(cards: Sequence[LawCard], ratios: Mapping[str, float], flops: 
                     "tokens_per_param": ratios.get(card.id),
                     "status": card.status,
                     "superseded": card.superseded,
-                    "valid": _valid(card),
+                    "valid": valid_text(card),
                     "fit_data": card.fit_data,
                     "source": card.source,
                     "note": card.note,
@@ -106,7 +106,8 @@ def _gives(card: LawCard) -> str:
     return "loss and optimum" if card.kind in ("chinchilla", "skaling") else "optimum"
 
 
-def _valid(card: LawCard) -> str:
+def valid_text(card: LawCard) -> str:
+    """Return where a law was fitted, in words."""
     parts = []
     for limits, unit in ((card.valid.params, "params"), (card.valid.tokens, "tokens"), (card.valid.flops, "FLOP")):
         if limits:

@@ -117,6 +117,27 @@ def surface_of(card: LawCard) -> Surface | None:
     return Surface(E=E, A=A, B=B, alpha=c["alpha"], beta=c["beta"], k=c.get("k", 1.0), repetition=repetition)
 
 
+def card_warnings(
+    card: LawCard, params: float | None = None, tokens: float | None = None, flops: float | None = None
+) -> tuple[str, ...]:
+    """Return the limits of any law, an option or a check too, that the given numbers leave."""
+    found: list[str] = []
+    if card.superseded:
+        found.append(f"Law {card.id} is superseded: {card.superseded}.")
+    if card.status in (Status.UNVERIFIED, Status.SECONDARY):
+        how = "recalled" if card.status is Status.UNVERIFIED else "read in another work"
+        found.append(f"The coefficients of law {card.id} are {how}, not verified.")
+    for what, value, limits, show in (
+        ("A size of", params, card.valid.params, show_count),
+        ("Training on", tokens, card.valid.tokens, lambda x: f"{show_count(x)} tokens"),
+        ("A training compute of", flops, card.valid.flops, show_flops),
+    ):
+        if value is not None and limits and not limits[0] <= value <= limits[1]:
+            where = f"outside the range law {card.id} was fitted on ({show(limits[0])} to {show(limits[1])})"
+            found.append(f"{what} {show(value)} is {where}: extrapolated.")
+    return tuple(found)
+
+
 def _best_params(card: LawCard, flops: float) -> float:
     c, kind = card.coefficients, card.kind
     if kind is LawKind.POWER and "N_coef" in c:  # Kaplan 2020, Cmin in PF-days
