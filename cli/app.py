@@ -76,6 +76,19 @@ VERBS: tuple[Verb, ...] = (
         "flopwise serve --model llama-3.1-8b --requests-per-second 20 --on h100",
     ),
     Verb(
+        "budget",
+        "budget:app",
+        DATA,
+        "A project over months: totals, cash, runway, spreadsheets.",
+        "flopwise budget show --scenario code-assistant",
+        (
+            "flopwise budget init --scenario code-assistant",
+            "flopwise budget check budget.yaml",
+            "flopwise budget export budget.yaml --output budget.xlsx",
+            "flopwise budget diff budget.yaml --from HEAD~1",
+        ),
+    ),
+    Verb(
         "catalog",
         "catalog:app",
         FACTS,
@@ -119,6 +132,21 @@ VERBS: tuple[Verb, ...] = (
         "Scaling laws, the best size for a compute, and forecasts from your own runs.",
         "flopwise scale optimum --compute 1e22",
         ("flopwise scale laws", "flopwise scale show kumar --at Pw=8", "flopwise scale fit RUNS.csv --target 7B:1T"),
+    ),
+    Verb(
+        "bench",
+        "bench:app",
+        MEASURE,
+        "Measure this machine, and predict from what was measured.",
+        "flopwise bench run --quick",
+        (
+            "flopwise bench list",
+            "flopwise bench show latest --roofline",
+            "flopwise bench compare latest",
+            "flopwise bench export latest --output cases.csv",
+            "flopwise bench verify",
+            "flopwise bench trace my_model:build --input 1x128:int",
+        ),
     ),
     Verb(
         "validate",

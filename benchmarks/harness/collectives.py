@@ -38,6 +38,11 @@ def is_first_rank() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def local_rank() -> int:
+    """Return which of the devices of this machine is ours."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def bus_factor(kind: str, ranks: int) -> float:
     """Return bus over algorithm bandwidth (nccl-tests, doc/PERFORMANCE.md)."""
     if kind == "all_reduce":
@@ -54,8 +59,7 @@ def run(session: Session, scope: Scope) -> None:
     distributed = bench.torch.distributed
     backend = "nccl" if bench.kind == "cuda" else "xccl" if bench.kind == "xpu" else "gloo"
     if bench.kind == "cuda":
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        bench.torch.cuda.set_device(local)
+        bench.torch.cuda.set_device(local_rank())
     if not distributed.is_initialized():
         try:
             distributed.init_process_group(backend, timeout=_TIMEOUT)

@@ -56,7 +56,7 @@ def decode_trials(scope: Scope) -> Iterator[Trial]:
 
     if scope.is_cpu:
         models = [(size("gpt", 8, 32, 64, head_dim=16), 8), (size("llama", 8, 32, 64, head_dim=16), 8)]
-        models += [(size("gpt", 4, 384, 8192), 128), (size("llama", 6, 640, 16384), 128)]
+        models += [(size("gpt", 4, 384, 8192), 128), (size("llama", 5, 896, 16384), 256)]
     else:
         models = [(size("gpt", 16, 64, 64), 8), (size("llama", 16, 64, 64), 8)]
         models += [(size("llama", 16, 2048, 32768), 512)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ...estimators.errors import InputError
@@ -13,6 +14,9 @@ def need_torch() -> Any:
     Raises:
         InputError: it is not installed, or cannot be loaded; names the way out.
     """
+    # The profiler announces itself on stderr, and the allocator what it cannot know of it.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         import torch
     except ModuleNotFoundError as error:

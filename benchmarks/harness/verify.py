@@ -230,11 +230,13 @@ def _peak_on_host(torch: Any, step: Callable[[], object]) -> float:
     import gc
 
     gc.collect()
-    alive = {
-        (each.untyped_storage().data_ptr()): each.untyped_storage().nbytes()
-        for each in gc.get_objects()
-        if _is_tensor(torch, each) and each.device.type == "cpu"
-    }
+    tensors = [each for each in gc.get_objects() if _is_tensor(torch, each) and each.device.type == "cpu"]
+    for each in tensors:
+        if each.is_leaf and each.requires_grad:
+            each.grad = None  # the profiler would not see them go
+    tensors = [each for each in gc.get_objects() if _is_tensor(torch, each) and each.device.type == "cpu"]
+    alive = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+    del tensors
     before = float(sum(alive.values()))
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
@@ -249,7 +251,7 @@ def _peak_on_host(torch: Any, step: Callable[[], object]) -> float:
 
 def _is_tensor(torch: Any, each: Any) -> bool:
     try:
-        return isinstance(each, torch.Tensor) and each.layout is torch.strided
+        return issubclass(type(each), torch.Tensor) and each.layout is torch.strided
     except (ReferenceError, RuntimeError):  # a weak proxy whose object has gone
         return False
 

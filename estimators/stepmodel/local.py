@@ -211,9 +211,10 @@ def _decode_parts(
             each = stream if op.rows <= 1 else max(stream, line.seconds(op.rows, op.columns, op.inner))
             parts["weights"] += op.repeats * op.batch * each
         elif op.kind is OperatorKind.ATTENTION:
-            # Grouped keys and values are copied out to all heads first.
-            again = 1.0 + (2.0 * op.heads / op.kv_heads if op.kv_heads != op.heads else 0.0)
-            parts["cache"] += op.repeats * op.cache_values * width * again / calibration.stream_bytes_per_s
+            parts["cache"] += op.repeats * op.cache_values * width / calibration.stream_bytes_per_s
+            if op.kv_heads != op.heads and op.kv_heads:  # grouped keys and values are copied out to all heads first
+                copied = op.cache_values * op.heads / op.kv_heads
+                parts["cache"] += op.repeats * copied * _value(calibration, "add", FORWARD, copied)
     return parts
 
 

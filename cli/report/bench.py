@@ -1,0 +1,445 @@
+"""The documents of `flopwise bench` that are read from records: one run, all runs, comparisons, export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...estimators.facts.bench_records import Case, Record
+from ...estimators.quantity import Quantity
+from ...estimators.units import show_duration, show_percent, show_rate
+from .document import Cell, Column, Document, Facts, Table, Value
+
+if TYPE_CHECKING:
+    from ...benchmarks.harness.compare import AgainstSheet, Change
+    from ...estimators.facts.catalog import Catalog
+
+BAND, BASIS = "95 %", "order statistics of the samples"
+
+
+def record_document(record: Record, *, show_all: bool) -> Document:
+    """Return one record: device, best rates, whole steps; all cases with `show_all`."""
+    sections: list[Table | Facts] = [_device(record), _best(record)]
+    steps = [case for suite in ("layer", "training step", "decode step") for case in record.of(suite)]
+    steps = [case for case in steps if case.number("hidden") > 64]
+    if steps:
+        sections.append(_cases("steps", steps, "Pieces of models"))
+    lines = record.of("collectives", fit="line")
+    if lines:
+        sections.append(_collectives(lines))
+    if show_all:
+        sections.append(_cases("cases", record.cases, "All cases"))
+    elif left := [case for case in record.cases if case.status in ("wrong", "failed", "out of memory")]:
+        sections.append(_cases("problems", left, "Not measured"))
+    return Document(
+        verb="bench.run",
+        headline=_headline(record),
+        inputs={"record": record.id, **record.settings},
+        result={
+            "record": _summary(record),
+            "best": [_best_row(case) for case in _best_cases(record)],
+            "checks": dict(record.checks),
+            "collectives": [dict(case.what) for case in lines],
+            "cases": [_case_row(case) for case in record.cases],
+        },
+        sections=tuple(sections),
+        warnings=_warnings(record),
+        next_commands=(
+            "flopwise bench show --roofline",
+            "flopwise bench compare latest",
+            "flopwise bench verify",
+        ),
+    )
+
+
+def _headline(record: Record) -> str:
+    floats = [case for case in record.best_flops.values() if case.text("format") != "int8"]
+    best = max(floats, key=lambda case: case.flops_per_s, default=None)
+    parts = []
+    if best is not None:
+        parts.append(f"reaches {show_rate(best.flops_per_s, 'FLOP/s')} in {best.text('format')}")
+    stream = record.best_bandwidth
+    if stream is not None:
+        parts.append(f"{'moves' if parts else 'reaches'} {show_rate(stream.bytes_per_s, 'B/s')} of memory")
+    if not parts:
+        return f"{len(record.cases)} cases were measured on {record.device.name}."
+    end = "" if not record.stopped else f" The run is not complete: {record.stopped}."
+    return f"{record.device.name} {' and '.join(parts)}.{end}"
+
+
+def _warnings(record: Record) -> tuple[str, ...]:
+    listed = list(record.warnings)
+    ours, second = record.checks.get("ours_flops_per_s"), record.checks.get("torch_best_flops_per_s")
+    if ours and second and ours < 0.95 * second:
+        listed.append(
+            f"torch.utils.benchmark timed the fastest product at {show_rate(second, 'FLOP/s')}, "
+            f"{second / ours - 1:.0%} faster than we did: the machine was not steady."
+        )
+    return tuple(listed)
+
+
+def _device(record: Record) -> Facts:
+    device = record.device
+    items: list[tuple[str, str, Cell, str]] = [
+        ("device", "device", device.name, f"{device.kind}, {device.architecture}"),
+        ("memory_bytes", "memory", Value(device.memory_bytes, "bytes"), ""),
+        ("compute_units", "compute units", device.compute_units, f"{device.threads} thread{'s' if device.threads != 1 else ''}"),
+        ("torch", "PyTorch", record.software.get("torch", ""), device.driver and f"driver {device.driver}"),
+        ("started", "measured", record.started, f"took {show_duration(record.seconds)}"),
+    ]
+    if device.power_limit_w:
+        items.append(("power_limit_w", "power limit", Value(device.power_limit_w, "w"), ""))
+    after = record.conditions.get("after", {})
+    for key, label, unit in (("temperature_c", "temperature", "°C"), ("clock_mhz", "clock", "MHz")):
+        if key in after:
+            items.append((key, label, f"{after[key]:.0f} {unit}", "after the run"))
+    return Facts("device", tuple(items))
+
+
+def _best_cases(record: Record) -> list[Case]:
+    found = list(record.best_flops.values())
+    stream = record.best_bandwidth
+    if stream is not None:
+        found.append(stream)
+    for direction in ("forward", "backward"):
+        own = record.of("attention", direction=direction)
+        if own:
+            found.append(max(own, key=lambda case: case.flops_per_s))
+    copies = [max(own, key=lambda c: c.bytes_per_s) for d in ("to device", "to host") if (own := record.of("copies", direction=d))]
+    rows = record.of("launch")
+    return found + copies + ([min(rows, key=lambda c: c.median_s / c.number("row"))] if rows else [])
+
+
+def _best(record: Record) -> Table:
+    columns = (
+        Column("what", "best of"),
+        Column("rate", "rate", right=True),
+        Column("case", "at"),
+        Column("verdict", "noise"),
+        Column("reasons", "because", wide_only=True),
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (_what(case), _rate(case), case.id.partition("/")[2], "noisy" if case.verdict else "quiet", _noise(case))
+        for case in _best_cases(record)
+    ]
+    return Table("best", columns, tuple(rows))
+
+
+def _what(case: Case) -> str:
+    if case.suite == "matmul":
+        return f"products, {case.text('format')}"
+    if case.suite == "attention":
+        return f"attention, {case.text('direction')}"
+    if case.suite == "copies":
+        return f"copies {case.text('direction')}"
+    return {"bandwidth": "memory", "launch": "launch"}.get(case.suite, case.suite)
+
+
+def _rate(case: Case) -> Cell:
+    if case.suite == "launch":
+        row = case.number("row")
+        return _quantity(case.low_s / row, case.median_s / row, case.high_s / row, "s")
+    work, unit = (case.flops, "flops_per_s") if case.flops else (case.bytes, "bytes_per_s")
+    return _quantity(work / case.high_s, work / case.median_s, work / case.low_s, unit)
+
+
+def _quantity(low: float, mid: float, high: float, unit: str) -> Quantity:
+    return Quantity(min(low, mid), mid, max(mid, high), unit, BAND, BASIS)
+
+
+def _noise(case: Case) -> str:
+    if not case.is_measured:
+        return case.reason
+    return "; ".join(case.verdict)
+
+
+def _short_noise(case: Case) -> str:
+    if not case.is_measured:
+        return f"{case.status}: {case.reason}"
+    return "quiet" if not case.verdict else f"noisy: {case.verdict[-1]}"
+
+
+def _cases(name: str, cases: Sequence[Case], caption: str) -> Table:
+    columns = (
+        Column("case", "case"),
+        Column("time", "median", right=True),
+        Column("rate", "rate", right=True),
+        Column("noise", "noise", wide_only=name == "steps"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for case in cases:
+        if case.text("fit"):
+            continue
+        time: Cell = _quantity(case.low_s, case.median_s, case.high_s, "s") if case.is_measured else None
+        rows.append((case.id, time, _rate(case) if case.is_measured and (case.flops or case.bytes) else None, _short_noise(case)))
+    return Table(name, columns, tuple(rows), caption=caption)
+
+
+def _collectives(lines: Sequence[Case]) -> Table:
+    columns = (
+        Column("kind", "collective"),
+        Column("ranks", "ranks", right=True),
+        Column("latency_s", "latency", right=True),
+        Column("bandwidth_bytes_per_s", "algorithm bandwidth", right=True),
+        Column("bus_bytes_per_s", "bus bandwidth", right=True),
+        Column("backend", "backend", wide_only=True),
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (
+            case.text("kind").replace("_", "-"),
+            int(case.number("ranks")),
+            Value(case.number("latency_s"), "s"),
+            Value(case.number("bandwidth_bytes_per_s"), "bytes_per_s"),
+            Value(case.number("bus_bytes_per_s"), "bytes_per_s"),
+            case.text("backend"),
+        )
+        for case in lines
+    ]
+    return Table("collectives", columns, tuple(rows), caption="Collectives: t = latency + size / bandwidth")
+
+
+def _summary(record: Record) -> dict[str, object]:
+    device = record.device
+    return {
+        "id": record.id,
+        "started": record.started,
+        "finished": record.finished,
+        "seconds": record.seconds,
+        "stopped": record.stopped or None,
+        "device": {
+            "kind": device.kind,
+            "name": device.name,
+            "catalog_id": device.catalog_id or None,
+            "memory_bytes": device.memory_bytes,
+            "compute_units": device.compute_units,
+            "threads": device.threads,
+            "driver": device.driver or None,
+            "power_limit_w": device.power_limit_w,
+        },
+        "software": dict(record.software),
+        "conditions": dict(record.conditions),
+    }
+
+
+def _best_row(case: Case) -> dict[str, object]:
+    return {"what": _what(case), "rate": _rate(case), "case": case.id, "verdict": list(case.verdict)}
+
+
+def _case_row(case: Case) -> dict[str, object]:
+    measured = case.is_measured
+    return {
+        "id": case.id,
+        "suite": case.suite,
+        "status": case.status,
+        "reason": case.reason or None,
+        "what": dict(case.what),
+        "time_s": _quantity(case.low_s, case.median_s, case.high_s, "s") if measured else None,
+        "best_s": case.best_s if measured else None,
+        "rate": _rate(case) if measured and (case.flops or case.bytes) else None,
+        "flops_per_s": case.flops_per_s if measured and case.flops else None,
+        "bytes_per_s": case.bytes_per_s if measured and case.bytes else None,
+        "relative_error": case.relative_error,
+        "verdict": list(case.verdict),
+        "samples": len(case.samples),
+    }
+
+
+def list_document(records: Sequence[tuple[Path, Record]], damaged: Sequence[str]) -> Document:
+    """Return the list of records."""
+    columns = (
+        Column("id", "record"),
+        Column("device", "device", wide_only=True),
+        Column("level", "level"),
+        Column("cases", "cases", right=True),
+        Column("best", "best", right=True),
+        Column("state", "state"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    twins: list[dict[str, object]] = []
+    for path, record in records:
+        best = max((c.flops_per_s for c in record.best_flops.values()), default=None)
+        state = record.stopped or "complete"
+        level, count = str(record.settings.get("level", "")), sum(c.is_measured for c in record.cases)
+        rows.append(
+            (record.id, record.device.name, level, count, Value(best, "flops_per_s") if best else None, state)
+        )
+        twins.append(
+            {
+                "id": record.id,
+                "file": str(path),
+                "device": record.device.name,
+                "level": level,
+                "cases": count,
+                "best_flops_per_s": best,
+                "state": state,
+            }
+        )
+    count = len(rows)
+    headline = f"{count} measurement{'s are' if count != 1 else ' is'} kept on this machine."
+    if not rows:
+        headline = "No measurement is kept on this machine yet."
+    return Document(
+        verb="bench.list",
+        headline=headline,
+        inputs={},
+        result={"records": twins},
+        sections=(Table("records", columns, tuple(rows)),) if rows else (),
+        warnings=tuple(damaged),
+        next_commands=("flopwise bench run --quick",) if not rows else ("flopwise bench show latest",),
+    )
+
+
+def changes_document(first: Record, second: Record, found: Sequence[Change], *, show_all: bool) -> Document:
+    """Return the comparison of two records."""
+    columns = (
+        Column("case", "case"),
+        Column("first", "first", right=True),
+        Column("second", "second", right=True),
+        Column("change", "time", right=True),
+        Column("word", "is"),
+    )
+    shown = [change for change in found if show_all or change.word != "same"]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            change.id,
+            Value(change.first.median_s, "s"),
+            Value(change.second.median_s, "s"),
+            f"{change.ratio - 1:+.1%}",
+            change.word + (", noisy" if change.is_noisy and change.word != "same" else ""),
+        )
+        for change in shown
+    ]
+    counts = {word: sum(change.word == word for change in found) for word in ("same", "faster", "slower")}
+    headline = (
+        f"{second.id} against {first.id}: {counts['same']} cases are the same within their intervals, "
+        f"{counts['faster']} are faster, {counts['slower']} slower."
+    )
+    differences = [
+        f"{name}: {first.software.get(name)} then {second.software.get(name)}"
+        for name in sorted({*first.software, *second.software})
+        if first.software.get(name) != second.software.get(name)
+    ]
+    if first.device.name != second.device.name:
+        differences.insert(0, f"device: {first.device.name} then {second.device.name}")
+    if first.settings.get("threads") != second.settings.get("threads"):
+        differences.append(f"threads: {first.settings.get('threads')} then {second.settings.get('threads')}")
+    return Document(
+        verb="bench.compare",
+        headline=headline,
+        inputs={"first": first.id, "second": second.id},
+        result={
+            "changes": [
+                {
+                    "id": change.id,
+                    "first_s": change.first.median_s,
+                    "second_s": change.second.median_s,
+                    "ratio": change.ratio,
+                    "verdict": change.word,
+                    "is_noisy": change.is_noisy,
+                }
+                for change in found
+            ],
+            "counts": counts,
+            "differences": differences,
+        },
+        sections=(Table("changes", columns, tuple(rows)),) if rows else (),
+        warnings=tuple(f"Differs: {each}." for each in differences),
+    )
+
+
+def sheet_document(record: Record, found: Sequence[AgainstSheet], facts: Catalog) -> Document:
+    """Return a record beside the spec sheet and published measurements."""
+    columns = (
+        Column("what", "what"),
+        Column("measured", "measured", right=True),
+        Column("sheet", "spec sheet", right=True),
+        Column("share", "share", right=True),
+        Column("published_share", "published", right=True),
+        Column("published_on", "published on", wide_only=True),
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (
+            each.what,
+            Value(each.measured, each.unit),
+            Value(each.sheet, each.unit) if each.sheet else None,
+            Value(each.share, "fraction") if each.share else None,
+            Value(each.published_share, "fraction") if each.published_share else None,
+            each.published_on,
+        )
+        for each in found
+    ]
+    known = record.device.catalog_id
+    headline = f"{record.device.name} as measured"
+    if known:
+        shares = [each for each in found if each.share]
+        best = max(shares, key=lambda each: each.share or 0.0, default=None)
+        headline += f", beside the sheet of {facts.accelerators[known].name}"
+        if best:
+            headline += f": up to {show_percent(best.share or 0.0)} of it in {best.what}"
+    else:
+        headline += "; the catalog has no sheet of it"
+    return Document(
+        verb="bench.compare",
+        headline=headline + ".",
+        inputs={"first": record.id, "second": None},
+        result={
+            "rates": [
+                {
+                    "what": each.what,
+                    "measured": each.measured,
+                    "unit": each.unit,
+                    "sheet": each.sheet,
+                    "share": each.share,
+                    "published_share": each.published_share,
+                    "published_on": each.published_on or None,
+                }
+                for each in found
+            ]
+        },
+        sections=(Table("rates", columns, tuple(rows)),) if rows else (),
+        catalog=facts.stamp(),
+        next_commands=() if known else ("flopwise catalog add my-device --from-bench latest",),
+    )
+
+
+def export_document(record: Record) -> Document:
+    """Return every case as a row of plain values."""
+    keys = sorted({key for case in record.cases for key in case.what})
+    columns = (
+        *(Column(name, name) for name in ("id", "suite", "status", "reason")),
+        *(
+            Column(name, name, right=True)
+            for name in ("median_s", "low_s", "high_s", "best_s", "iqr", "samples", "flops_per_s", "bytes_per_s")
+        ),
+        Column("verdict", "verdict"),
+        *(Column(f"what_{key}", f"what_{key}") for key in keys),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for case in record.cases:
+        rows.append(
+            (
+                case.id,
+                case.suite,
+                case.status,
+                case.reason,
+                *(
+                    (case.median_s, case.low_s, case.high_s, case.best_s, case.iqr, len(case.samples))
+                    if case.is_measured
+                    else (None,) * 6
+                ),
+                case.flops_per_s if case.flops and case.is_measured else None,
+                case.bytes_per_s if case.bytes and case.is_measured else None,
+                "; ".join(case.verdict),
+                *(case.what.get(key) for key in keys),
+            )
+        )
+    return Document(
+        verb="bench.export",
+        headline=f"{len(rows)} cases of {record.id}.",
+        inputs={"record": record.id},
+        result={"record": _summary(record), "cases": [_case_row(case) for case in record.cases]},
+        sections=(Table("cases", columns, tuple(rows)),),
+    )
+
+
