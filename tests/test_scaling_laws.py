@@ -20,7 +20,6 @@ from flopwise.estimators.scaling.uncertainty import compute_waste, size_range, t
 
 KNOWN_MISSES = {
     "scaling-039": "a recalled table row, 10.6 % from the formula with the paper's unrounded coefficients",
-    "scaling-126": "Cerebras 256M: the paper's own power law (recalled) misses its own point by 3.02 %, tolerance 3 %",
 }
 computes = st.floats(17, 26).map(lambda exponent: 10**exponent)
 

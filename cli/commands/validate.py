@@ -50,6 +50,14 @@ def validate_scaling(
     law: Annotated[
         str | None, typer.Option("--law", metavar="NAME", help="The law that forecasts your --cases; besiroglu.")
     ] = None,
+    pilots: Annotated[
+        Path | None,
+        typer.Option(
+            "--pilots",
+            metavar="FILE",
+            help="Cheaper runs of your own (params,tokens,loss) that calibrate the forecast.",
+        ),
+    ] = None,
     all: AllOption = False,
     format: FormatOption = None,
     output: OutputOption = None,
@@ -64,9 +72,15 @@ def validate_scaling(
     chosen = choose(format, output, force)
     if law and not cases:
         raise InputError("--law: the published values name their own laws; it is for runs given with --cases.")
-    rows = replay_cases(cases, law) if cases else replay_checks()
+    if pilots and not cases:
+        raise InputError("--pilots: it calibrates the forecast of --cases FILE; name that file too.")
+    if pilots and law:
+        raise InputError("--law and --pilots contradict each other; pilots calibrate the default law.")
+    rows = replay_cases(cases, law, pilots) if cases else replay_checks()
     document = scaling_document(
-        rows, {"cases": str(cases) if cases else None, "law": law}, show_all=all or chosen != "table"
+        rows,
+        {"cases": str(cases) if cases else None, "law": law, "pilots": str(pilots) if pilots else None},
+        show_all=all or chosen != "table",
     )
     deliver(document, format=format, output=output, force=force)
 
@@ -141,7 +155,5 @@ def validate_serving(
     files = (cases,) if cases else (MEASURED / "serving.csv", MEASURED / "serving_memory.csv")
     records = [record for path in files for record in read_records(path)]
     results = replay(records, load_catalog(use_config_folder=False))
-    document = serving_document(
-        results, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table"
-    )
+    document = serving_document(results, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table")
     deliver(document, format=format, output=output, force=force)

@@ -133,11 +133,9 @@ def _others(card: LawCard) -> tuple[Formula, ...]:
             Formula("loss", ("N", "D", "E"), "nats", lambda s: modifiers.joint_mixture_loss(s["N"], s["D"], s["E"])),
         ),
         "kumar": (Formula("params_kept", ("Pw",), "fraction", _kept),),
-        "cerebras": (Formula("loss_on_the_pile", ("C",), "nats", lambda s: modifiers.cerebras_pile_loss(s["C"])),),
-        "finetune-slope": tuple(
-            Formula(f"loss_over_that_of_3200_{task}", ("n",), "times", lambda s, e=exponent: (s["n"] / 3200) ** -e)  # type: ignore[misc]
-            for task, exponent in c.items()
-        ),
+        "cerebras": (_pile("cerebras"),),
+        "cerebras-refit": (_pile("cerebras-refit"),),
+        "finetune-slope": tuple(_slope(task, exponent) for task, exponent in c.items()),
         "zhai-vit": (Formula("error", ("C",), "fraction", lambda s: c["a"] * (s["C"] + c["d"]) ** -c["b"] + c["c"]),),
     }
     if card.id.startswith("clark-"):
@@ -160,6 +158,14 @@ def _others(card: LawCard) -> tuple[Formula, ...]:
         A, B, E, alpha, beta = (c[key] for key in ("A", "B", "E", "alpha", "beta"))
         return (Formula("loss", ("N", "D"), "nats", lambda s: E + A / s["N"] ** alpha + B / s["D"] ** beta),)
     return table.get(card.id, ())
+
+
+def _pile(name: str) -> Formula:
+    return Formula("loss_on_the_pile", ("C",), "nats", lambda s: modifiers.cerebras_pile_loss(s["C"], name))
+
+
+def _slope(task: str, exponent: float) -> Formula:
+    return Formula(f"loss_over_that_of_3200_{task}", ("n",), "times", lambda s: float((s["n"] / 3200) ** -exponent))
 
 
 def _kept(symbols: Symbols) -> float:

@@ -92,7 +92,10 @@ def kaplan_loss_of_tokens(tokens: float) -> float:
     return float((c["Dc"] / tokens) ** c["alpha_D"])
 
 
-def cerebras_pile_loss(flops: float) -> float:
-    """Return the Pile loss of a model trained at 20 tokens per parameter (Cerebras-GPT, arXiv:2304.03208)."""
-    c = find_card("cerebras").coefficients
+def cerebras_pile_loss(flops: float, card: str = "cerebras-refit") -> float:
+    """Return the Pile loss of a model trained at 20 tokens per parameter (Cerebras-GPT, arXiv:2304.03208).
+
+    `card` is cerebras-refit (own, through the printed losses) or cerebras (the paper's coefficients, recalled).
+    """
+    c = find_card(card).coefficients
     return float((flops / c["C_coef"]) ** c["C_exp"] + c["offset"])
