@@ -39,6 +39,12 @@ def data_document(
     if plan.totals.people_s.mid or plan.totals.calendar_s.mid:
         sections.append(_effort(plan.totals))
     flags = [f"For a lawyer: {flag}" for part in plan.parts for flag in part.flags]
+    weak = dict.fromkeys(
+        each.unit_cost.id for each in plan.lines if each.unit_cost.is_guess or each.unit_cost.status == "unverified"
+    )
+    if weak:
+        named = ", ".join(f"{name} ({plan_trust(plan, name)})" for name in weak)
+        flags.insert(0, f"Unit costs to replace first, with --costs: {named}.")
     told = [*warnings, *(text for part in plan.parts for text in part.warnings), *flags]
     return Document(
         verb="data",
@@ -52,12 +58,19 @@ def data_document(
             "rights_flags": [flag for part in plan.parts for flag in part.flags],
         },
         sections=tuple(sections),
-        assumptions=(*assumptions, Assumption(_NO_ADVICE)) if flags else tuple(assumptions),
+        assumptions=(*assumptions, Assumption(_NO_ADVICE))
+        if any(part.flags for part in plan.parts)
+        else tuple(assumptions),
         warnings=tuple(dict.fromkeys(told)),
         steps=tuple(line_step(each) for each in plan.lines),
         catalog=catalog,
         next_commands=_next(plan),
     )
+
+
+def plan_trust(plan: DataPlan, name: str) -> str:
+    """Return how far the unit cost called `name` is trusted."""
+    return next(each.unit_cost.trust for each in plan.lines if each.unit_cost.id == name)
 
 
 def _effort(totals: Totals) -> Facts:
