@@ -37,16 +37,25 @@ def write_yaml(
     key: str,
     records: Iterable[Mapping[str, Any]],
     maps: Mapping[str, Mapping[str, Any]] | None = None,
+    lists: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
 ) -> None:
-    """Write data/efficiency/`name`: head, records under `key`, then `maps` of plain values."""
+    """Write data/efficiency/`name`: head, records under `key`, then `maps` of plain values and more `lists` of records."""
     lines = [f"{field}: {_scalar(value)}" for field, value in head.items()]
     lines += [f'as_of: "{datetime.date.today().isoformat()}"', f"{key}:"]
-    for record in records:
-        for position, (field, value) in enumerate(record.items()):
-            lines.append(f"{'  - ' if position == 0 else '    '}{field}: {_scalar(value)}")
+    lines += _records(records)
     for title, values in (maps or {}).items():
         lines += [f"{title}:"] + [f"  {field}: {_scalar(value)}" for field, value in values.items()]
+    for title, more in (lists or {}).items():
+        lines += [f"{title}:", *_records(more)]
     (ROOT / "data" / "efficiency" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _records(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{'  - ' if position == 0 else '    '}{field}: {_scalar(value)}"
+        for record in records
+        for position, (field, value) in enumerate(record.items())
+    ]
 
 
 def _scalar(value: Any) -> str:

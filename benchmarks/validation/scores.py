@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRow:
-    """One row. `status` is "scored" or "unsupported" (then `reason` says why and the numbers are None)."""
+    """One row. `status` is "scored" or "unsupported" (then `reason` says why and the numbers are None).
+
+    Whole runs have a third: "mixed", predicted but not scored, for the reported hours are not those of what is predicted.
+    """
 
     id: str
     source: str
@@ -25,6 +28,7 @@ class ScoredRow:
     low: float | None = None
     high: float | None = None
     baseline: float | None = None  # what a flat guess predicts
+    name: str = ""  # of the model, where rows have names that people know
 
     @property
     def error(self) -> float | None:

@@ -1,4 +1,4 @@
-"""Write the measured rows that may travel with the package: `data/measured/training_throughput.csv`.
+"""Write the measured rows that may travel with the package: `data/measured/training_throughput.csv`, `training_runs.csv`.
 
     python -m flopwise.benchmarks.validation.shipping --rows training_throughput.csv [--output data/measured]
 
@@ -30,6 +30,8 @@ COMPUTED = (
     "tflops_model_causal_calc",
     "check",
     "config_key",
+    "flop_6nd_calc",
+    "mfu_6nd_calc",
 )
 
 

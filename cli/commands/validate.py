@@ -157,3 +157,27 @@ def validate_serving(
     results = replay(records, load_catalog(use_config_folder=False))
     document = serving_document(results, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table")
     deliver(document, format=format, output=output, force=force)
+
+
+@app.command("runs")
+def validate_runs(
+    cases: CasesOption = None,
+    all: AllOption = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Whole runs: published accelerator-hours, each predicted from its configuration alone, its organisation left out."""
+    from ...benchmarks.validation.rows import read_rows
+    from ...benchmarks.validation.runs import validate_runs as replay
+    from ...benchmarks.validation.runs import worth_scoring
+    from ...benchmarks.validation.shipping import MEASURED
+    from ...estimators.facts.catalog import load_catalog
+    from ..report.output import choose, deliver
+    from ..report.validate_runs import runs_document
+
+    chosen = choose(format, output, force)
+    measured = read_rows(cases or MEASURED / "training_runs.csv")
+    rows = replay(worth_scoring(measured, every_quality=cases is not None), load_catalog(use_config_folder=False))
+    document = runs_document(rows, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table")
+    deliver(document, format=format, output=output, force=force)

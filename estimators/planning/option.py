@@ -15,7 +15,7 @@ from ..models.shape import ModelShape
 from ..quantity import Quantity
 from ..training.choose import Wanted
 from ..training.job import Job, JobAnswer, answer, checkpoint_bytes
-from ..training.run import TrainingRun, training_run
+from ..training.run import TrainingRun, loss_of, training_run
 from ..units import HOUR
 from .hardware import Offer, counts
 from .rates import (
@@ -224,6 +224,7 @@ def _rerun(found: JobAnswer, tokens: float) -> JobAnswer:
         workload=found.workload,
         state_bytes=checkpoint_bytes(found.job),
         usd_per_hour=found.job.usd_per_hour,
+        beyond=loss_of(found.choice.layout, found.workload, found.job.accelerator),
     )
     return replace(found, job=replace(found.job, tokens=tokens), run=run)
 

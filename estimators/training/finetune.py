@@ -22,7 +22,7 @@ from .choose import SAFE_PROBABILITY, Wanted
 from .efficiency import Task
 from .job import Job, JobAnswer, answer, checkpoint_bytes
 from .layout import Adapter, Layout, Optimizer, Precision, Recipe, Recompute, Workload
-from .run import training_run
+from .run import loss_of, training_run
 
 if TYPE_CHECKING:
     from ..facts.records import Accelerator
@@ -280,5 +280,6 @@ def _padded(found: JobAnswer, data: TuningData) -> JobAnswer:
         workload=found.workload,
         state_bytes=checkpoint_bytes(found.job),
         usd_per_hour=found.job.usd_per_hour,
+        beyond=loss_of(found.choice.layout, found.workload, found.job.accelerator),
     )
     return replace(found, run=run, choice=replace(found.choice, time=wider))

@@ -15,7 +15,7 @@ from ..quantity import Quantity
 from .choose import Choice, Clock, GivenClock, Wanted, choose_layout
 from .efficiency import Task
 from .layout import Precision, Recipe, Workload
-from .run import TrainingRun, training_run
+from .run import TrainingRun, loss_of, training_run
 
 if TYPE_CHECKING:
     from ..facts.records import Accelerator
@@ -81,6 +81,7 @@ def answer(job: Job, accelerators: int, clock: Clock | None = None) -> JobAnswer
         workload=workload,
         state_bytes=checkpoint_bytes(job),
         usd_per_hour=job.usd_per_hour,
+        beyond=None if job.mfu is not None else loss_of(choice.layout, workload, job.accelerator),
     )
     return JobAnswer(job=job, accelerators=accelerators, workload=workload, choice=choice, run=run, clock=clock)
 

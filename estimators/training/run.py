@@ -1,10 +1,13 @@
 """A whole run: steps, hours, money and energy, with what is lost beside the steps shown apart from the MFU.
 
-    wall = start-up + train x (1 + evaluation + checkpoints + failures)
+    wall = start-up + f x train x (1 + evaluation + checkpoints + failures)
     checkpoints = delta / tau            tau = sqrt(2 delta M), delta the stall of one checkpoint, M the mean time
     failures    = (tau / 2 + R) / M      between failures of the whole job, R the restart (Young 1974; Daly 2006)
 
-Goodput is train / wall. Every rate stands in `data/run_overheads.yaml` with its source; guesses are marked there.
+f is what the hours of published whole runs are over that of steps at the speed of a benchmark, fitted on them
+(`data/efficiency/runs.yaml`): loss spikes and rollbacks, waiting for people, slow nodes and data, stretches with another
+batch or length, software not tuned to the last. Inside one node f is 1. Goodput is train / wall. Every rate stands in
+`data/run_overheads.yaml` with its source; guesses are marked there.
 Cost is accelerator-hours times the price, nothing else.
 """
 
@@ -15,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..facts.overheads import Overhead, load_overheads
+from ..facts.run_losses import RunKind, RunLoss, load_run_losses
 from ..frozen import dataclass
 from ..quantity import Given, Quantity, Step, exact, product
 from ..units import HOUR
@@ -26,6 +30,11 @@ if TYPE_CHECKING:
 
 SHORTEST_CHECKPOINT_S = 600.0  # nobody saves more often; a shorter optimum changes nothing
 LONGEST_CHECKPOINT_S = 4 * HOUR
+START_UP = "start-up"
+BEYOND = {
+    RunKind.CLUSTER: "rollbacks, waits and untuned stretches",
+    RunKind.RAGGED: "uneven batches, data and logging",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +77,13 @@ def training_run(
     workload: Workload,
     state_bytes: float,
     usd_per_hour: Quantity | None,
+    beyond: RunLoss | None = None,
 ) -> TrainingRun:
     """Return the run of `tokens` at this step time.
 
     `state_bytes` is what a checkpoint holds (weights and optimizer state of the whole model); `usd_per_hour` the price
-    of one accelerator for one hour, low to high.
+    of one accelerator for one hour, low to high; `beyond` what such runs take beyond their steps (`loss_of`), None for
+    what is itemised alone.
     """
     rates = load_overheads()
     optimizer_steps = max(1, math.ceil(tokens / workload.tokens_per_step))
@@ -82,6 +93,8 @@ def training_run(
     stall_s = state_bytes / n / rates["checkpoint_bytes_per_s_per_accelerator"].value.mid
     every_s = min(max(math.sqrt(2 * stall_s * between_s), SHORTEST_CHECKPOINT_S), LONGEST_CHECKPOINT_S)
     losses = _losses(rates, train, n, state_bytes, every_s)
+    if beyond:
+        losses = (*losses, _beyond(beyond, train, losses))
     wall = _wall(train, losses)
     hours = wall.scaled(n / HOUR, "accelerator_hours")
     cost = product("usd", (hours, usd_per_hour)) if usd_per_hour else None
@@ -95,7 +108,7 @@ def training_run(
         min(1.0, max(train.mid / wall.mid, _share(train.mid, losses, high=False))),
         "fraction",
         "80 %",
-        "data/run_overheads.yaml",
+        "data/run_overheads.yaml, data/efficiency/runs.yaml" if beyond else "data/run_overheads.yaml",
     )
     per_step = workload.tokens_per_step
     return TrainingRun(
@@ -117,6 +130,46 @@ def training_run(
     )
 
 
+def run_kind(layout: Layout, workload: Workload, accelerator: Accelerator) -> RunKind | None:
+    """Return the kind of published runs that a job is like, None for one inside a node."""
+    if workload.ragged:
+        return RunKind.RAGGED
+    return RunKind.CLUSTER if layout.accelerators > (accelerator.accelerators_per_node or 8) else None
+
+
+def loss_of(
+    layout: Layout, workload: Workload, accelerator: Accelerator, *, unseen: tuple[str, str] | None = None
+) -> RunLoss | None:
+    """Return what published runs of this kind took beyond their steps, None for a job inside one node.
+
+    `unseen` names a published run, by organisation and model, that the fit must not have seen.
+    """
+    kind = run_kind(layout, workload, accelerator)
+    found = load_run_losses().get(kind) if kind else None
+    if found and unseen:
+        found = found.unseen(*unseen)
+    return found.shared(cluster_share(layout, accelerator)) if found and kind is RunKind.CLUSTER else found
+
+
+def cluster_share(layout: Layout, accelerator: Accelerator) -> float:
+    """Return how much of the loss of large clusters a job has: 1 - 1/k^2 on k nodes.
+
+    The form is ours: nothing inside one node, where measured runs have none, and nearly all from four nodes on, where
+    the smallest published runs already have it.
+    """
+    nodes = layout.accelerators / (accelerator.accelerators_per_node or 8)
+    return max(0.0, 1.0 - 1.0 / nodes**2)
+
+
+def _beyond(beyond: RunLoss, train: Quantity, losses: tuple[Loss, ...]) -> Loss:
+    """Return the loss that multiplies everything but the start-up by the factor of published runs."""
+    rest = math.fsum((train.mid, *(loss.seconds.mid for loss in losses if loss.name != START_UP)))
+    f = beyond.factor
+    low = max(1.0, f.low)  # a run can be faster than our steps, but it cannot gain time beside them
+    seconds = Quantity((low - 1) * rest, (f.mid - 1) * rest, (f.high - 1) * rest, "s", f.band, f.basis)
+    return Loss(BEYOND[beyond.kind], seconds, f"{low - 1:+.0%} to {f.high - 1:+.0%} in {f.basis}", False)
+
+
 def _losses(
     rates: Mapping[str, Overhead], train: Quantity, n: int, state_bytes: float, every_s: float
 ) -> tuple[Loss, ...]:
@@ -132,7 +185,7 @@ def _losses(
     )
     stall = state_bytes / n / rate.value.mid
     return (
-        Loss("start-up", startup.value, startup.what, startup.is_guess),
+        Loss(START_UP, startup.value, startup.what, startup.is_guess),
         Loss("evaluation", evaluation.value.scaled(t, "s"), evaluation.what, evaluation.is_guess),
         Loss(
             "checkpoints",
@@ -163,9 +216,13 @@ def _evaluate(formula: Callable[..., float], inputs: tuple[Quantity, ...], unit:
 
 
 def _wall(train: Quantity, losses: tuple[Loss, ...]) -> Quantity:
-    """Return training plus losses; speed and losses are independent, so their deviations add in quadrature."""
+    """Return training plus losses; speed and losses are independent, so their deviations add in quadrature.
+
+    All losses but the start-up go with the training time.
+    """
     mid = math.fsum((train.mid, *(loss.seconds.mid for loss in losses)))
-    scale = mid / train.mid
+    once = math.fsum(loss.seconds.mid for loss in losses if loss.name == START_UP)
+    scale = (mid - once) / train.mid
     down = math.hypot((train.mid - train.low) * scale, *(loss.seconds.mid - loss.seconds.low for loss in losses))
     up = math.hypot((train.high - train.mid) * scale, *(loss.seconds.high - loss.seconds.mid for loss in losses))
     band = train.band if not train.is_exact else "80 %"
@@ -214,14 +271,14 @@ def _steps(
         ),
         Step(
             "wall_s",
-            "training + start-up + evaluation + checkpoints + failures",
+            "training + " + " + ".join(loss.name for loss in losses),
             (
                 Given("training", train.mid, "s", "above"),
                 *(Given(loss.name, loss.seconds.mid, "s", loss.why) for loss in losses),
             ),
             wall.mid,
             "s",
-            "data/run_overheads.yaml; interval of checkpoints sqrt(2 delta M), Young 1974",
+            "data/run_overheads.yaml, data/efficiency/runs.yaml; interval of checkpoints sqrt(2 delta M), Young 1974",
             f"most lost to {worst.name}",
         ),
         Step(

@@ -1,0 +1,172 @@
+"""The document of `flopwise validate runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...benchmarks.validation.scores import Score, ScoredRow, scores
+from .document import Cell, Column, Document, Table, Value
+
+WORST = 12  # rows shown where not all are
+
+
+def runs_document(rows: Sequence[ScoredRow], inputs: Mapping[str, object], *, show_all: bool) -> Document:
+    """Return the scores by source and overall, and the worst rows or all."""
+    predicted = [row for row in rows if row.status != "mixed"]
+    each, overall = scores(predicted)
+    shown = rows if show_all else _worst(predicted)
+    caption = "Every run" if show_all else f"The {len(shown)} runs with the largest errors (--all shows every run)"
+    sections = [_score_table((*each, overall))]
+    if shown:
+        sections.append(_row_table(shown, caption))
+    left = [row for row in rows if row.status == "unsupported"]
+    if left and not show_all:
+        sections.append(_reason_table(left))
+    mixed = sum(row.status == "mixed" for row in rows)
+    return Document(
+        verb="validate.runs",
+        headline=_headline(overall, each, mixed),
+        inputs=inputs,
+        result={
+            "rows": [_row(row) for row in rows],
+            "summary": {
+                "metric": "accelerator-hours",
+                "held_out": True,
+                "mixed": mixed,
+                "pooled_median_error": _pooled(predicted),
+                "overall": _score(overall),
+                "sources": [_score(score) for score in each],
+            },
+        },
+        sections=tuple(sections),
+    )
+
+
+def _headline(overall: Score, each: Sequence[Score], mixed: int) -> str:
+    if overall.median is None or overall.p90 is None:
+        return f"None of {overall.unsupported} runs can be predicted."
+    flat = "" if overall.baseline_median is None else f" A flat 40 % MFU is {overall.baseline_median:.0%} off."
+    apart = f" {mixed} more have hours of several phases and are not scored." if mixed else ""
+    return (
+        f"Accelerator-hours of {overall.rows:,} published runs from {len(each)} sources, each predicted from its "
+        f"configuration alone with its organisation left out of the fit: {overall.median:.1%} off in the median, "
+        f"{overall.p90:.0%} in the 90th percentile, {overall.coverage or 0:.0%} inside the 80 % band (means over "
+        f"sources).{flat}{apart}"
+    )
+
+
+def _pooled(rows: Sequence[ScoredRow]) -> float | None:
+    from statistics import median
+
+    errors = [abs(row.error) for row in rows if row.error is not None]
+    return median(errors) if errors else None
+
+
+def _score_table(each: Sequence[Score]) -> Table:
+    columns = (
+        Column("source", "Source"),
+        Column("rows", "Runs", right=True),
+        Column("median", "Median error", right=True),
+        Column("p90", "90th perc.", right=True),
+        Column("coverage", "In band", right=True),
+        Column("width", "High/low", right=True, wide_only=True),
+        Column("baseline_median", "Flat 40 %", right=True),
+        Column("unsupported", "Unsupp.", right=True, wide_only=True),
+    )
+    body = tuple(
+        (
+            score.source,
+            score.rows,
+            _share(score.median),
+            _share(score.p90),
+            _share(score.coverage),
+            None if score.width is None else Value(score.width, ""),
+            _share(score.baseline_median),
+            score.unsupported,
+        )
+        for score in each
+    )
+    return Table("scores", columns, body, total_rows=1)
+
+
+def _worst(rows: Sequence[ScoredRow]) -> list[ScoredRow]:
+    known = [row for row in rows if row.error is not None]
+    return sorted(known, key=lambda row: -abs(row.error or 0.0))[:WORST]
+
+
+def _row_table(rows: Sequence[ScoredRow], caption: str) -> Table:
+    columns = (
+        Column("id", "Row", wide_only=True),
+        Column("name", "Run"),
+        Column("measured", "Hours", right=True),
+        Column("predicted", "Predicted", right=True),
+        Column("low", "Low", right=True),
+        Column("high", "High", right=True),
+        Column("error", "Error", right=True),
+        Column("flat_mfu", "Flat 40 %", right=True, wide_only=True),
+        Column("status", "Status", wide_only=True),
+        Column("reason", "Why not", wide_only=True),
+    )
+    body: tuple[tuple[Cell, ...], ...] = tuple(
+        (
+            row.id,
+            row.name or row.id,
+            _hours(row.measured),
+            _hours(row.predicted),
+            _hours(row.low),
+            _hours(row.high),
+            _share(row.error),
+            _hours(row.baseline),
+            row.status,
+            row.reason,
+        )
+        for row in rows
+    )
+    return Table("rows", columns, body, caption=caption)
+
+
+def _reason_table(rows: Sequence[ScoredRow]) -> Table:
+    reasons: dict[str, int] = {}
+    for row in rows:
+        reasons[row.reason] = reasons.get(row.reason, 0) + 1
+    body = tuple((count, reason) for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
+    columns = (Column("count", "Runs", right=True), Column("reason", "Not predicted because"))
+    return Table("unsupported", columns, body)
+
+
+def _share(value: float | None) -> Value | None:
+    return None if value is None else Value(value, "fraction")
+
+
+def _hours(value: float | None) -> Value | None:
+    return None if value is None else Value(value, "count")
+
+
+def _row(row: ScoredRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "source": row.source,
+        "model": row.name,
+        "measured": row.measured,
+        "predicted": row.predicted,
+        "low": row.low,
+        "high": row.high,
+        "error": row.error,
+        "flat_mfu": row.baseline,
+        "status": row.status,
+        "reason": row.reason,
+    }
+
+
+def _score(score: Score) -> dict[str, object]:
+    return {
+        "source": score.source,
+        "rows": score.rows,
+        "unsupported": score.unsupported,
+        "median_error": score.median,
+        "p90_error": score.p90,
+        "coverage": score.coverage,
+        "median_high_over_low": score.width,
+        "flat_mfu_median_error": score.baseline_median,
+        "flat_mfu_p90_error": score.baseline_p90,
+    }
