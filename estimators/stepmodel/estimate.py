@@ -56,6 +56,7 @@ def chip_of(accelerator: Accelerator) -> Chip:
         accelerator.accelerators_per_node,
         accelerator.compute_units,
         tuple(sorted(accelerator.peak_flops_per_s.items())),
+        accelerator.measured,
     )
     if key not in _CHIPS:
         _CHIPS[key] = make_chip(accelerator, load_surfaces())

@@ -47,7 +47,7 @@ def test_every_layout_divides_the_job():
 
 
 def test_a_model_too_large_for_the_memory_is_refused_with_the_amount():
-    with pytest.raises(DoesNotFit, match="the leanest of .* needs about .* of .* usable"):
+    with pytest.raises(DoesNotFit, match=r"the leanest of .* needs about .* of .* usable"):
         search(count=1, workload=Workload(sequence_tokens=8192, global_batch=8))
 
 
