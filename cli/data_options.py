@@ -164,6 +164,8 @@ def make_need(
     by: By | None,
     votes: float | None,
     name: str = "",
+    active_learning: float = 0.0,
+    deduplicated: bool = False,
 ) -> Need:
     """Return one need from what was typed.
 
@@ -198,6 +200,8 @@ def make_need(
         label=label,
         by=by or By.PEOPLE,
         votes=votes,
+        active_learning=active_learning,
+        deduplicated=deduplicated,
     )
 
 

@@ -123,6 +123,10 @@ def data(
             "--filter", help="Pay for a domain filter over the open sets that are used.", rich_help_panel=SOURCE
         ),
     ] = False,
+    dedup: Annotated[
+        bool,
+        typer.Option("--dedup", help="Pay for removing near-duplicates too.", rich_help_panel=SOURCE),
+    ] = False,
     close: Annotated[
         Way | None,
         typer.Option("--close", case_sensitive=False, help="How what is missing is had.", rich_help_panel=MAKE),
@@ -137,6 +141,16 @@ def data(
     annotators: Annotated[
         float | None,
         typer.Option("--annotators", parser=count, metavar="N", help="People who label.", rich_help_panel=MAKE),
+    ] = None,
+    active_learning: Annotated[
+        float | None,
+        typer.Option(
+            "--active-learning",
+            parser=fraction,
+            metavar="SHARE",
+            help="Items that need no label because a model chooses: 30%.",
+            rich_help_panel=MAKE,
+        ),
     ] = None,
     generator: Annotated[
         str | None,
@@ -220,6 +234,10 @@ def data(
                 raise InputError(f"{flag}: with --needs it stands in the file; leave it out.")
         asked = needs_of(needs, setting)
     else:
+        if active_learning is not None and (given != "--items" or active_learning >= 1):
+            raise InputError("--active-learning: it is for --items, and below 100%; leave it out.")
+        if dedup and given not in ("--tokens", "--model"):
+            raise InputError("--dedup: it is for --tokens or --model; leave it out.")
         _check_flags(given, kind, by, votes, domain, language, epochs, tokenizer, filter_domain)
         asked = [
             make_need(
@@ -238,6 +256,8 @@ def data(
                 kind=kind,
                 by=by,
                 votes=votes,
+                active_learning=active_learning or 0.0,
+                deduplicated=dedup,
             )
         ]
     plan = make_data_plan(asked, setting)

@@ -45,6 +45,7 @@ class Need:
     open_sets: bool = True
     tokenizer: str | None = None
     filtered: bool = False
+    deduplicated: bool = False
     label: str = ""
     by: By = By.PEOPLE
     votes: float | None = None

@@ -96,7 +96,9 @@ def _text(need: Need, setting: Setting) -> Part:
     if need.close is not None and (chosen is None or chosen.way is not need.close):
         why = "nothing is missing" if not closings else "open text holds no counted amount of this domain and language"
         raise InputError(f"--close {need.close}: {why}; leave it out.")
-    handled = handle_text(held, rate, replace(setting.handling, filtered=need.filtered), setting.costs)
+    handled = handle_text(
+        held, rate, replace(setting.handling, filtered=need.filtered, deduplicated=need.deduplicated), setting.costs
+    )
     lines = (*(chosen.lines if chosen else ()), *handled)
     bounds, why = _bounds(need, unique, missing, most_epochs)
     return Part(
@@ -225,8 +227,20 @@ def _licensed_items(need: Need, setting: Setting) -> Part:
         stored = times("bytes", given(missing, "images"), costs.rate("image_bytes").quantity)
         lines += store_bytes(stored, setting.handling, costs, "keep the images")
         lines += move(missing * costs.rate("image_bytes").value, setting.handling, costs)
+    matches: tuple[Match, ...] = ()
+    modality = "image" if need.label == "photo" else "video" if need.label.startswith("video") else ""
+    if need.open_sets and modality:
+        matches = match_sets(
+            setting.datasets,
+            domain="",
+            modality=modality,
+            language=need.language,
+            policy=need.policy,
+            wanted=0.0,  # URL lists and clips carry no licence for what they point at: shown, not counted
+            in_items=True,
+        )
     flags = [f"{need.label}: prices are press reports of negotiated deals; rights and releases are for a lawyer."]
-    return _simple(need, missing, tuple(lines), (), flags, "items are bought; compute does not limit them")
+    return _simple(need, missing, tuple(lines), matches, flags, "items are bought; compute does not limit them")
 
 
 def _pages(need: Need, setting: Setting) -> Part:

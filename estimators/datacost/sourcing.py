@@ -26,7 +26,7 @@ class Fit(StrEnum):
     """What becomes of one set."""
 
     USED = "used"
-    SPARE = "not needed"
+    SPARE = "not counted"
     OVERLAPS = "overlaps"
     UNKNOWN_AMOUNT = "amount unknown"
     LICENCE = "licence"
@@ -77,7 +77,7 @@ def match_sets(
         elif each.family and each.family in families:
             fit, why = Fit.OVERLAPS, f"much of the same documents as {families[each.family]}: not added"
         elif left <= 0:
-            fit, why = Fit.SPARE, "enough without it"
+            fit, why = Fit.SPARE, "to look at; items of others are not counted" if in_items else "enough without it"
         else:
             fit, why = Fit.USED, _terms(each)
         taken = min(left, amount or 0.0) if fit is Fit.USED else 0.0

@@ -123,8 +123,8 @@ class Datasets:
         return tuple(_dataset(key, fields, origin) for key, (fields, origin) in self._raw.items())
 
     def serving(self, domain: str, modality: str) -> tuple[Dataset, ...]:
-        """Return the sets whose modality fits and whose domain holds a word of `domain` (a key of `domains`)."""
-        words = self.domains[domain]
+        """Return the sets whose modality fits and whose domain holds a word of `domain` (a key of `domains`, "" any)."""
+        words = self.domains[domain] if domain else ("",)
         wanted = _MODALITIES[modality]
         return tuple(
             each

@@ -135,3 +135,38 @@ def test_a_dear_token_turns_the_next_dollar_to_compute(cli):
     even = cheap["break_even_usd_per_million_tokens"]
     dear = cli(*argv, "--data-price", f"{even * 10:.2f}").json["result"]["data_or_compute"]
     assert (cheap["binds"], dear["binds"]) == ("data", "compute")
+
+
+def test_active_learning_and_deduplication_change_what_they_name(cli):
+    def lines(*argv: str) -> dict[str, float]:
+        ran = cli("data", *argv, "--format", "json")
+        assert ran.code == 0, ran.err
+        return {line["name"]: line["usd"]["mid"] for line in ran.json["result"]["lines"]}
+
+    items = ("--items", "10k", "--kind", "box")
+    assert lines(*items, "--active-learning", "30%")["label"] == pytest.approx(0.7 * lines(*items)["label"], rel=1e-4)
+    assert set(lines("--tokens", "1T", "--dedup")) - set(lines("--tokens", "1T")) == {"dedup"}
+
+
+def test_open_image_sets_are_shown_but_not_counted(cli):
+    part = cli("data", "--items", "100k", "--kind", "photo", "--format", "json").json["result"]["parts"][0]
+    assert any(each["name"] == "DataComp-1B" and each["taken"] == 0 for each in part["sets"])
+
+
+@pytest.mark.parametrize(
+    "name", ["besiroglu", "clark-s-base", "kumar", "step-law", "hernandez", "krajewski", "lovelace"]
+)
+def test_a_law_that_is_shown_says_what_it_can_give(cli, name):
+    given = cli("scale", "show", name, "--format", "json").json["result"]["can_give"]
+    needs = sorted({symbol for each in given for symbol in each["needs"]})
+    values = {"N": "1B", "D": "20B", "U": "5B", "C": "1e20", "L": "2.5", "E": "64", "G": "4", "Pw": "8", "DF": "100M"}
+    at = [part for symbol in needs for part in ("--at", f"{symbol}={values[symbol]}")]
+    found = cli("scale", "show", name, *at, "--format", "json").json["result"]["values"]
+    assert len(found) == len(given)
+
+
+def test_a_law_says_which_symbols_it_needs_and_which_it_does_not_use(cli):
+    missing = cli("scale", "show", "clark-s-base", "--at", "N=1B")
+    assert missing.code == 2 and "loss needs N, E" in missing.err
+    spare = cli("scale", "show", "kumar", "--at", "Pw=8", "--at", "N=1B")
+    assert spare.code == 2 and "does not use N" in spare.err
