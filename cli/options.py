@@ -141,8 +141,8 @@ OutputOption = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write the answer to a file; the ending says the format: .csv, .html, .json, .md, .parquet, .txt, .xlsx "
-        "or .yaml. A dash is stdout.",
+        help="Write the answer to a file; the ending says the format: .csv, .html, .json, .md, .parquet, .tex, .txt, "
+        ".xlsx or .yaml. A dash is stdout.",
         rich_help_panel=ANSWER_PANEL,
     ),
 ]

@@ -21,6 +21,21 @@ class Value:
     unit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Money(Value):
+    """Dollars that are printed to the cent, for sums that a reader adds up."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrice(Value):
+    """Dollars for one of something, printed with as many decimals as it has, at most six."""
+
+
+def money(cents: int) -> Money:
+    """Return whole cents as a cell."""
+    return Money(cents / 100, "usd")
+
+
 Cell = Quantity | Value | str | int | float | bool | None
 
 

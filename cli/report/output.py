@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -22,13 +22,14 @@ ENDINGS = {
     ".json": "json",
     ".md": "md",
     ".parquet": "parquet",
+    ".tex": "latex",
     ".txt": "table",
     ".xlsx": "xlsx",
     ".yaml": "yaml",
     ".yml": "yaml",
 }
 FILE_WIDTH = 80  # columns of a .txt file
-_ENDINGS_SHOWN = ".csv, .html, .json, .md, .parquet, .txt, .xlsx or .yaml"
+_ENDINGS_SHOWN = ".csv, .html, .json, .md, .parquet, .tex, .txt, .xlsx or .yaml"
 
 
 def deliver(
@@ -38,10 +39,11 @@ def deliver(
     output: Path | None = None,
     force: bool = False,
     explain: bool = False,
+    writers: Mapping[str, Callable[[], bytes]] | None = None,
 ) -> None:
     """Print the document on stdout, or write it to `output` ("-" is stdout).
 
-    `format` None means the ending of `output`, or a table.
+    `format` None means the ending of `output`, or a table. `writers` are a verb's own for some formats of files.
 
     Raises:
         InputError: the file exists and `force` is not given, its ending is unknown or contradicts `format`, it cannot
@@ -53,7 +55,8 @@ def deliver(
     if output is None or str(output) == "-":
         _print(document, chosen, explain)
         return
-    write_atomically(output, _content(document, chosen, explain))
+    own = (writers or {}).get(chosen)
+    write_atomically(output, own() if own else _content(document, chosen, explain))
     print(f"Wrote {output}.", file=sys.stderr)
 
 
@@ -165,6 +168,10 @@ def _content(document: Document, format: str, explain: bool) -> bytes:
         from .page import html_bytes
 
         writers = {"html": html_bytes}
+    elif format == "latex":
+        from .latex import latex_bytes
+
+        writers = {"latex": latex_bytes}
     if format in writers:
         return writers[format](document, explain=explain)
     from .render import render

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from .document import Document, Facts
+from .document import Document, Facts, Table
 from .explain import after_lines, given_line, step_line
 from .text import cell_text, is_number
 
@@ -18,6 +18,7 @@ thead th { border-bottom: 1px solid; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.total td { font-weight: 600; }
 tr.first td { border-top: 1px solid; }
+.wide { overflow-x: auto; }
 .warning { border-left: 4px solid #c80; padding-left: .6rem; }
 .remark { opacity: .7; }
 """
@@ -26,34 +27,7 @@ tr.first td { border-top: 1px solid; }
 def html_bytes(document: Document, *, explain: bool) -> bytes:
     """Return the page as UTF-8."""
     parts = [f"<h1>{escape(document.headline)}</h1>"]
-    for section in document.sections:
-        if section.caption:
-            parts.append(f"<h2>{escape(section.caption)}</h2>")
-        parts.append("<table>")
-        if isinstance(section, Facts):
-            for _, label, cell, remark in section.items:
-                told = f' <span class="remark">{escape(remark)}</span>' if remark else ""
-                parts.append(f"<tr><th>{escape(label)}</th><td>{escape(cell_text(cell))}{told}</td></tr>")
-        else:
-            right = [
-                column.right or any(is_number(row[i]) for row in section.rows)
-                for i, column in enumerate(section.columns)
-            ]
-            marks = [' class="number"' if each else "" for each in right]
-            heads = "".join(
-                f"<th{mark}>{escape(column.title)}</th>" for mark, column in zip(marks, section.columns, strict=True)
-            )
-            parts.append(f"<thead><tr>{heads}</tr></thead>")
-            first_total = len(section.rows) - section.total_rows
-            for index, row in enumerate(section.rows):
-                kind = (
-                    "" if index < first_total else ' class="total first"' if index == first_total else ' class="total"'
-                )
-                cells = "".join(
-                    f"<td{mark}>{escape(cell_text(cell))}</td>" for mark, cell in zip(marks, row, strict=True)
-                )
-                parts.append(f"<tr{kind}>{cells}</tr>")
-        parts.append("</table>")
+    parts += [section_html(section) for section in document.sections]
     parts += [f'<p class="warning">Warning: {escape(text)}</p>' for text in document.warnings]
     if document.assumptions:
         assumed = (f"{each.text} ({each.flag})" if each.flag else each.text for each in document.assumptions)
@@ -68,6 +42,32 @@ def html_bytes(document: Document, *, explain: bool) -> bytes:
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
     )
     return (page + "\n".join(parts) + "\n</html>\n").encode()
+
+
+def section_html(section: Table | Facts) -> str:
+    """Return a caption and a table; a wide table scrolls by itself on a narrow screen."""
+    parts = [f"<h2>{escape(section.caption)}</h2>"] if section.caption else []
+    parts.append('<div class="wide"><table>')
+    if isinstance(section, Facts):
+        for _, label, cell, remark in section.items:
+            told = f' <span class="remark">{escape(remark)}</span>' if remark else ""
+            parts.append(f"<tr><th>{escape(label)}</th><td>{escape(cell_text(cell))}{told}</td></tr>")
+    else:
+        right = [
+            column.right or any(is_number(row[i]) for row in section.rows) for i, column in enumerate(section.columns)
+        ]
+        marks = [' class="number"' if each else "" for each in right]
+        heads = "".join(
+            f"<th{mark}>{escape(column.title)}</th>" for mark, column in zip(marks, section.columns, strict=True)
+        )
+        parts.append(f"<thead><tr>{heads}</tr></thead>")
+        first_total = len(section.rows) - section.total_rows
+        for index, row in enumerate(section.rows):
+            kind = "" if index < first_total else ' class="total first"' if index == first_total else ' class="total"'
+            cells = "".join(f"<td{mark}>{escape(cell_text(cell))}</td>" for mark, cell in zip(marks, row, strict=True))
+            parts.append(f"<tr{kind}>{cells}</tr>")
+    parts.append("</table></div>")
+    return "".join(parts)
 
 
 def _bullets(lines: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import re
 
 from ...estimators.quantity import EXACT, NO_RANGE, Quantity
 from ...estimators.units import show
-from .document import Cell, Value
+from .document import Cell, Money, UnitPrice, Value
 
 UNKNOWN = "-"
 
@@ -35,6 +35,11 @@ def mid_text(cell: Cell) -> str:
         return UNKNOWN
     if isinstance(cell, Quantity):
         return show(cell.mid, cell.unit)
+    if isinstance(cell, Money):
+        return f"{'-' if cell.number < 0 else ''}${abs(cell.number):,.2f}"
+    if isinstance(cell, UnitPrice):
+        whole, _, decimals = f"{cell.number:,.6f}".partition(".")
+        return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
     if isinstance(cell, Value):
         return show(cell.number, cell.unit)
     if isinstance(cell, bool):

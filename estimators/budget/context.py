@@ -128,10 +128,15 @@ class Context:
         if renting.usd_per_hour is not None:
             return self._own(f"{name}, price of '{stage.name}'", renting.usd_per_hour)
         if accelerator.id in self.own_prices:
-            return self._own(f"{name}, price of this budget", self.own_prices[accelerator.id])
+            return self.own_hour_price(accelerator)
         key = "plan" if "plan" in self._given(stage) else "on" if "on" in self._given(stage) else "name"
         with self.naming(*stage.where, key):
             return self.named_price(self.list_price(renting, accelerator))
+
+    def own_hour_price(self, accelerator: Accelerator) -> PriceInput:
+        """Return the price of an accelerator-hour that the file gives for all stages."""
+        name = accelerator.name.partition(" (")[0]
+        return self._own(f"{name}, price of this budget", self.own_prices[accelerator.id])
 
     def list_price(self, renting: Renting, accelerator: Accelerator) -> PriceInput:
         """Return what the price list says.

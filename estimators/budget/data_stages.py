@@ -17,6 +17,7 @@ from .context import Context, Worked
 from .lines import Category, Draft, PriceInput
 
 MILLION = 1e6
+USUAL_WRITER = "qwen3-8b"  # looked up where an API writes, and not used
 MONTHS_OF_A_YEAR = 12
 
 
@@ -76,20 +77,29 @@ def _item(stage: Stage, item: DataItem, costs: DataCosts, context: Context, mont
 
 
 def _synthetic(item: DataItem, tokens: float, costs: DataCosts, context: Context) -> tuple[CostLine, ...]:
-    from ..datacost.chips import chip
+    """Return the lines of text that a model writes: an open one on the usual chip, or an API in batch."""
+    from ..datacost.chips import REFERENCE, chip
+    from ..datacost.generator import writer
     from ..datacost.handling import Handling
     from ..datacost.ways import Making, synthesize, synthesize_by_api
 
     need = exact(tokens, "tokens", "given in the budget")
-    making = Making(generator=item.name, api=item.name, batch=True, keep_rate=None)
-    if item.by == "api":
-        costs.api(item.name)
+    found = chip(context.catalog, None, context.own_prices.get(REFERENCE))
+    open_model = item.by == "generator"
+    making = Making(
+        writer=writer(costs, context.catalog, item.name if open_model else USUAL_WRITER, found.accelerator),
+        writer_hour=found.own_hour,
+        api=costs.api(item.name).id if not open_model else "",
+        batch=not open_model and costs.api(item.name).batch_output_usd is not None,
+        keep_rate=None,
+    )
+    if not open_model:
         return synthesize_by_api(need, making, costs)
     how = Handling(
         months=0.0,
         store="s3",
         egress_times=0.0,
-        chip_hour=chip(context.catalog, None, None).hour,
+        chip_hour=found.hour,
         chips=8,
         filtered=False,
         deduplicated=False,
@@ -108,6 +118,10 @@ def _cost_draft(item: DataItem, line: CostLine, context: Context) -> Draft:
 
 
 def _rate_price(rate: Rate, context: Context) -> PriceInput:
+    from ..datacost.chips import REFERENCE
+
+    if rate.id == "accelerator-hour" and REFERENCE in context.own_prices:
+        return context.own_hour_price(context.catalog.find(REFERENCE))
     usd = rate.quantity
     return context.named_price(
         PriceInput(

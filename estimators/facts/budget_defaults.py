@@ -15,7 +15,7 @@ NAME = "data/budget_defaults.yaml"
 NAMES = (
     *("people_overhead", "spot_interruptions_per_hour", "spot_work_lost_hours", "reserved_discount_12_months"),
     *("reserved_discount_36_months", "network_share_of_purchase", "host_share_of_purchase"),
-    *("residual_after_36_months", "kw_per_accelerator", "owned_use", "serving_headroom", "demand"),
+    *("residual_after_36_months", "kw_per_accelerator", "owned_use", "idle_power", "serving_headroom", "demand"),
     *("api_price", "fixed_price", "salary", "hire_delay"),
 )
 
