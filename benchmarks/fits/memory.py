@@ -50,7 +50,8 @@ PRIORS: Mapping[str, Prior] = {
     "shard_gradient_bytes": (6.0, 0.5, True),
     "quantised_extra_bits": (2.0, 2.0, False),
     "chunked_loss_bytes_per_logit": (2.0, 0.5, True),
-    "step_bytes": (4.0, 2.0, False),
+    "stage3_step_bytes": (6.0, 2.0, False),  # fp32 gradients of the shard and what they are made from
+    "live_parameters": (2.0e9, 0.5, True),  # stage3_max_live_parameters and the reuse distance, 1e9 each
 }
 # Around the loss Transformers holds an fp32 copy of the logits, a shifted copy, their log-softmax and its gradient
 # (14 to 16 bytes); Megatron's vocabulary-parallel loss works in place on one fp32 copy beside the 16-bit logits (6);
@@ -71,13 +72,13 @@ FREE: Mapping[str, tuple[str, ...]] = {
     "hugging-face": ("loss_bytes_per_logit", "cache_share", "ragged_cache_share"),
     "ms-swift": ("loss_bytes_per_logit", "ragged_cache_share"),
     "hugging-face-fp16": ("loss_bytes_per_logit", "cache_share", "state_cache_share"),
-    "hf-deepspeed": ("loss_bytes_per_logit", "cache_share", "buffer_bytes", "state_cache_share", "step_bytes"),
+    "hf-deepspeed": ("loss_bytes_per_logit", "cache_share", "buffer_bytes", "state_cache_share", "stage3_step_bytes", "live_parameters"),
     "litgpt": ("loss_bytes_per_logit", "quantised_extra_bits"),
     "internevo": ("shard_gradient_bytes", "buffer_bytes"),
     "unsloth": ("cache_share",),
 }
 OVERHEADS: Mapping[str, Prior] = {
-    "context_bytes": (7.0e8, 0.3, True),  # NVIDIA; other vendors keep theirs
+    "context_bytes": (7.0e8, 0.15, True),  # NVIDIA; other vendors keep theirs
     "communicator_bytes": (3.0e8, 0.5, True),
 }
 

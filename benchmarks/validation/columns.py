@@ -49,7 +49,8 @@ def shape_from_columns(columns: dict[str, str]) -> ShapeReading | None:
     `columns` holds the configuration columns of the row as text, blank where unsaid.
     """
     layers, hidden = _whole(columns, "layers"), _whole(columns, "hidden")
-    if not layers or not hidden or columns.get("family", "").lower() == "hybrid":
+    hybrid = re.search(r"hybrid|nemotron.?(3|h\b)", f"{columns.get('family', '')} {columns.get('model', '')}".lower())
+    if not layers or not hidden or hybrid:
         return _by_name_or_size(columns)
     heads = _whole(columns, "heads") or max(1, hidden // 128)
     notes = columns.get("notes", "")
@@ -81,11 +82,8 @@ def shape_from_columns(columns: dict[str, str]) -> ShapeReading | None:
         feed_forward=FeedForwardShape(width=ffn, gated=gated, bias=bias),
         norm_params=1 if gated else 2,
     )
+    layers += _int(option(notes, "mtp-num-layers"))  # each predicts one more token with a layer of its own
     experts = _whole(columns, "moe_experts")
-    if experts and not (_whole(columns, "moe_ffn") or option(notes, "moe-ffn-hidden-size")):
-        named = _by_name(columns)  # the dense width of a mixture says nothing about its experts
-        if named and named.is_mixture and (named.layers, named.hidden) == (layers, hidden):
-            return ShapeReading(named, ("shape by name",))
     runs: tuple[tuple[int, LayerShape], ...] = ((layers, dense),)
     if experts:
         mixture, moe_filled = _mixture(columns, notes, experts, ffn, gated)
@@ -110,13 +108,22 @@ def _mixture(
 ) -> tuple[MixtureShape, list[str]]:
     filled: list[str] = []
     width = _whole(columns, "moe_ffn") or _int(option(notes, "moe-ffn-hidden-size"))
-    if not width:
-        width = ffn
-        filled.append("moe_ffn")
+    if not width:  # the dense width of a mixture says nothing about its experts
+        width = _named_width(columns, experts)
+        if not width:
+            width = ffn
+            filled.append("moe_ffn")
     shared = (_whole(columns, "moe_shared_experts") or 0) * width
     shared = shared or _int(option(notes, "moe-shared-expert-intermediate-size"))
     active = _whole(columns, "moe_topk") or 2
     return MixtureShape(experts=experts, active=active, width=width, shared_width=shared, gated=gated), filled
+
+
+def _named_width(columns: dict[str, str], experts: int) -> int:
+    """The width of one expert of the preset with this name and as many experts, 0 where there is none."""
+    named = _by_name(columns)
+    mixtures = [layer.mixture for stack in named.stacks for _, layer in stack.runs] if named else []
+    return next((mixture.width for mixture in mixtures if mixture and mixture.experts == experts), 0)
 
 
 def _dense_layers(columns: dict[str, str], notes: str) -> int:

@@ -45,12 +45,13 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parents[2] / "data" / "measured" / "training_memory.csv"
 SHORT_EXAMPLE_TOKENS = 512  # the longest of a few hundred instruction examples; a guess (all of Alpaca: 1,304)
 RELEASE_TEST_ACCELERATORS = 128  # Megatron's release tests do not state theirs; a guess
-_FINE_TUNING = (
+_CHECKPOINTING = (
     Framework.HUGGING_FACE,
     Framework.MS_SWIFT,
     Framework.HF_DEEPSPEED,
     Framework.TORCHTUNE,
     Framework.UNSLOTH,
+    Framework.COLOSSAL,
 )
 
 
@@ -256,7 +257,7 @@ def _unknown(row: MeasuredRow) -> str:
     """Say why the model of a row cannot be known."""
     cells = row.configuration
     name = cells.text("model")
-    if cells.text("family") == "hybrid" or "hybrid" in name.lower():
+    if cells.text("family") == "hybrid" or re.search(r"hybrid|nemotron.?(3|h\b)", name.lower()):
         return "a hybrid of attention and state-space layers whose pattern the row does not give"
     return f"the row gives no layers and hidden width, and no preset is called '{name}'"
 
@@ -305,7 +306,10 @@ def _layout(row: MeasuredRow, settings: Settings, guessed: list[str]) -> Layout:
     sequence = settings.sequence_parallel
     if sequence is None:
         sequence = tp > 1 and framework in (Framework.MEGATRON, Framework.FSDP, Framework.INTERNEVO)
-    if settings.micro_batch is None:
+    micro_batch = settings.micro_batch
+    if micro_batch is None:
+        said = re.search(r'"batch size per DP" column (\d+)', settings.notes)
+        micro_batch = int(said[1]) if said and pp == 1 else 1  # with pipelines it is accumulated
         guessed.append("micro_batch")
     whole_experts = re.search(r"expert-tensor-parallel-size=1\b", settings.notes) or ep > replicas * cp
     expert_tp = 1 if whole_experts else None
@@ -318,7 +322,7 @@ def _layout(row: MeasuredRow, settings: Settings, guessed: list[str]) -> Layout:
         interleave=settings.interleave or 1,
         zero=zero,
         sequence_parallel=sequence,
-        micro_batch=settings.micro_batch or 1,
+        micro_batch=micro_batch,
         zero_ranks=settings.zero_ranks,
         expert_tp=expert_tp,
     )
@@ -328,7 +332,7 @@ def _recipe(settings: Settings, layout: Layout, guessed: list[str]) -> Recipe:
     framework = settings.framework
     recompute = settings.recompute
     if recompute is None:
-        checkpoints = framework in _FINE_TUNING or (framework is Framework.LITGPT and layout.zero is Zero.PARAMETERS)
+        checkpoints = framework in _CHECKPOINTING or (framework is Framework.LITGPT and layout.zero is Zero.PARAMETERS)
         recompute = Recompute.FULL if checkpoints else Recompute.NONE
         guessed.append("recompute")
     optimizer = settings.optimizer

@@ -218,7 +218,7 @@ def read_settings(row: MeasuredRow, catalog: Catalog) -> Settings | None:
         precision=spellings.precision(precision_text),
         pure_weights=spellings.is_pure(precision_text),
         autocast=spellings.is_autocast(precision_text),
-        optimizer=spellings.optimizer(optimizer_text) if optimizer_text.strip() else None,
+        optimizer=_optimizer(cells, optimizer_text),
         bf16_moments="bf16 moments" in optimizer_text or "bf16 moments" in notes,
         recompute=_recompute(cells, notes),
         flash_attention=spellings.flash_attention(cells.text("flash_attention")),
@@ -229,6 +229,13 @@ def read_settings(row: MeasuredRow, catalog: Catalog) -> Settings | None:
         adapter=_adapter(cells, task),
         notes=notes,
     )
+
+
+def _optimizer(cells: Cells, text: str) -> Optimizer | None:
+    """GaLore (arXiv:2403.03507) keeps moments of low rank, as small as Adafactor's; scripts name it in their path."""
+    if "galore" in cells.text("source").lower():
+        return Optimizer.ADAFACTOR
+    return spellings.optimizer(text) if text.strip() else None
 
 
 def _recompute(cells: Cells, notes: str) -> Recompute | None:
@@ -274,6 +281,8 @@ def _offload(cells: Cells) -> tuple[Offload, ...]:
 
 def _adapter(cells: Cells, task: str) -> Adapter | None:
     method = cells.text("peft_method")
+    if "/lisa/" in cells.text("source"):  # LISA (arXiv:2403.17919): embedding, head and a layer or two at a time
+        return Adapter(rank=8, trains_embeddings=True)
     rank = cells.number("lora_rank")
     if not ("lora" in task or "adapter" in task or "peft" in task or method or (rank and "full" not in task)):
         return None
@@ -286,7 +295,9 @@ def _adapter(cells: Cells, task: str) -> Adapter | None:
         spellings.frozen_bits(cells.text("quantization"), cells.text("precision"), task),
         trains_embeddings="embedding and output layer also trained" in cells.text("notes"),
         # LitGPT adapts queries and values unless told otherwise, and so does PEFT on its own
-        usual_targets=("attention",) if re.search(r"litgpt|^hf peft", cells.text("framework").lower()) else ("attention", "mlp"),
+        usual_targets=("attention",)
+        if re.search(r"litgpt|^hf peft", cells.text("framework").lower())
+        else ("attention", "mlp"),
     )
 
 

@@ -215,6 +215,8 @@ def adapter(
         names = tuple(name for pattern, name in _TARGET_WORDS[1:] if re.search(pattern, low)) or ("attention",)
     plain = re.search(r"lora|^$|nan", method.lower()) is not None
     scales = "adapter_v2" in method.lower()
+    if re.fullmatch(r"adapter|.*(prompt|prefix|p_tuning|ln_tuning).*", method.lower()):
+        names = ()  # beside the matrices, not on them
     if scales:
         names = ("attention", "mlp", "head")
     return Adapter(

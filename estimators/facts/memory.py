@@ -41,9 +41,12 @@ class MemoryProfile:
     gradients_persist: bool  # buffers that live from step to step; else freed after the optimizer step
     keeps_whole: bool  # ZeRO-3 leaves weights and gradients whole from the first micro-batch to the step (no_sync)
     step_bytes: float  # per parameter of the shard, temporaries of the optimizer step
+    stage3_step_bytes: float  # the same under ZeRO-3
+    workspace_bytes: float  # matrix libraries' workspaces, which the allocator counts
     fp32_adapters: bool  # adapter weights in 32 bits beside a 16-bit base
     quantised_extra_bits: float  # per frozen quantised weight, beside its own bits (bitsandbytes; not GPTQ, AWQ)
     fused: bool  # elementwise chains keep their inputs only
+    keeps_fused_qkv: bool  # values are a view of the joint projection, which keeps queries and keys before rotation too
     unties_embeddings: bool  # keeps a copy of a tied table for the head
     expands_kv: bool  # keys and values are repeated for all heads before attention (not with FlashAttention kernels)
     loss_bytes_per_logit: float  # live at once around the loss

@@ -30,6 +30,7 @@ LASTING = frozenset(
         "fp32 copy of weights",
         "optimizer moments",
         "communication buffers",
+        "workspaces",
     )
 )
 
@@ -71,6 +72,7 @@ def instants(
         "fp32 copy of weights": states.master_weights,
         "optimizer moments": states.moments,
         "communication buffers": _buffers(states, layout, profile),
+        "workspaces": profile.workspace_bytes,
     }
     accumulates = several or profile.gradients_persist
     gradients = {"gradients": states.gradients}

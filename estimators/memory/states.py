@@ -106,6 +106,7 @@ def state_bytes(params: RankParameters, layout: Layout, recipe: Recipe, profile:
     shard, added_shard = split(*base, Zero.OPTIMIZER), split(*added, Zero.OPTIMIZER)
     if not pure and layout.zero is not Zero.NONE:
         gradients += profile.shard_gradient_bytes * (shard + added_shard)
+    step = profile.stage3_step_bytes if layout.zero is Zero.PARAMETERS else profile.step_bytes
     weights, frozen = weight * split(*base, Zero.PARAMETERS), 0.0
     if adapter:
         frozen = _frozen_bytes(params, adapter, split, 4.0 if recipe.autocast else size, profile)
@@ -123,7 +124,7 @@ def state_bytes(params: RankParameters, layout: Layout, recipe: Recipe, profile:
         master_weights=4.0 * (shard + added_shard) * keeps_optimizer * master,
         moments=(moments * shard + (moments if not (pure and profile.fp32_adapters) else 2 * moments) * added_shard)
         * keeps_optimizer,
-        step_temporaries=profile.step_bytes * (shard + added_shard) * keeps_optimizer,
+        step_temporaries=step * (shard + added_shard) * keeps_optimizer,
         gathered=gathered,
         trained=sum(base) + sum(added),
     )

@@ -42,6 +42,7 @@ class Habits:
     fused: bool
     expands_kv: bool
     dropout: bool
+    keeps_fused_qkv: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +143,17 @@ def kept_bytes(operator: Operator, habits: Habits, adapter: Adapter | None) -> f
 
     Under an adapter the base is frozen: a matrix keeps its input only where a factor pair reads it, or where flash
     attention keeps it as its output; a norm keeps what the gradient of its input needs (eager: x in fp32).
-    Attention that expands keys and values to all heads before its kernel keeps the expanded ones.
+    Attention that expands keys and values to all heads before its kernel keeps the expanded ones; values that are a
+    view of the joint projection keep all of it.
     """
     eager = 0.0 if habits.fused else operator.saved_values_eager
     extra = operator.saved_bytes_extra
-    if operator.kind is OperatorKind.ATTENTION and habits.expands_kv and operator.kv_heads < operator.heads:
-        added = operator.rows * (operator.heads - operator.kv_heads) * (operator.head_dim + operator.value_dim)
+    if operator.kind is OperatorKind.ATTENTION:
+        added = 0.0
+        if habits.expands_kv and operator.kv_heads < operator.heads:
+            added += operator.rows * (operator.heads - operator.kv_heads) * (operator.head_dim + operator.value_dim)
+        if habits.keeps_fused_qkv:
+            added += operator.rows * (operator.heads + operator.kv_heads) * operator.head_dim
         return (operator.saved_values + added) * BYTES + extra
     if adapter is not None and operator.kind is OperatorKind.MATMUL:
         kept = operator.saved_values if operator.name.endswith("attention.out") else 0.0

@@ -142,6 +142,7 @@ def habits_of(shape: ModelShape, recipe: Recipe, profile: MemoryProfile) -> Habi
     return Habits(
         fused=profile.fused or recipe.compiled,
         expands_kv=profile.expands_kv and not recipe.grouped_kernel,
+        keeps_fused_qkv=profile.keeps_fused_qkv,
         dropout=recipe.dropout,
     )
 
