@@ -22,6 +22,8 @@ from ...estimators.training.job import (
 )
 from ...estimators.training.layout import Optimizer, Recipe, Zero
 from ...estimators.units import show_count, show_duration
+from ..calibration import CalibrateOption, with_calibration
+from ..calibration import calibrate as put_measured
 from ..clock import today
 from ..options import CatalogOption, ExplainOption, ForceOption, FormatOption, OutputOption, naming
 from ..report.document import Assumption, Document
@@ -102,6 +104,7 @@ def train(
     force: ForceOption = False,
     explain: ExplainOption = False,
     catalog: CatalogOption = None,
+    calibrate: CalibrateOption = None,
 ) -> None:
     """What one training run takes: time, cost, memory and the layout, each with its range.
 
@@ -112,6 +115,11 @@ def train(
     with naming("--model"):
         resolved = resolve_model(model)
     accelerator, count = accelerators_of(on, facts)
+    as_fitted = accelerator
+    if calibrate is not None:
+        if mfu is not None:
+            raise InputError("--calibrate and --mfu contradict each other; give one of them.")
+        accelerator = facts.accelerators[put_measured(facts, calibrate, accelerator.id)]
     shape = resolved.shape
     if tokens is None:
         raise InputError(_no_tokens(resolved))
@@ -150,6 +158,9 @@ def train(
         catalog=facts.stamp(),
         steps=(*document.steps, *(price_steps(quote, facts) if explain else ())),
     )
+    if calibrate is not None:
+        before = answer(replace(job, accelerator=as_fitted), found.accelerators)
+        document = with_calibration(document, calibrate, "the run", before.run.wall_s, found.run.wall_s)
     deliver(document, format=format, output=output, force=force, explain=explain)
     if deadline is not None and found.run.wall_s.mid > deadline:
         raise AnswerIsNo(_late(found, deadline))
@@ -248,6 +259,14 @@ def _assumptions(found: JobAnswer, resolved: ResolvedModel, quote: Quote | None)
             Assumption("software as good as the median of published runs; your own measured MFU narrows this", "--mfu")
         )
     listed.append(Assumption("goodput from data/run_overheads.yaml: guesses are marked there; data loading keeps up"))
+    if beyond := found.run.beyond:
+        f = beyond.factor
+        listed.append(
+            Assumption(
+                f"as published whole runs, {f.mid:.2f} ({f.low:.2f} to {f.high:.2f}) times the hours of their steps: "
+                "rollbacks, waits and stretches that are not tuned are in it; teams who tune for weeks come to less"
+            )
+        )
     if quote:
         terms = f"{quote.plan} prices of {quote.cloud or quote.cloud_class or f'{len(quote.clouds)} clouds'}"
         listed.append(

@@ -194,6 +194,7 @@ def job_result(found: JobAnswer, quote: Quote | None, attention: str) -> dict[st
             "losses": [{"name": each.name, "seconds": each.seconds, "why": each.why} for each in run.losses],
             "wall_s": run.wall_s,
             "goodput": run.goodput,
+            "whole_run_factor": run.beyond.factor if run.beyond else None,
             "accelerator_hours": run.accelerator_hours,
             "cost_usd": run.cost_usd,
             "energy_wh": run.energy_wh,

@@ -66,6 +66,7 @@ class TrainingRun:
     checkpoint_every_s: float
     failures: Quantity  # expected number during the run
     steps: tuple[Step, ...]
+    beyond: RunLoss | None = None  # what such runs take beyond their steps, as a factor; it is among the losses
 
 
 def training_run(
@@ -127,6 +128,7 @@ def training_run(
         checkpoint_every_s=every_s,
         failures=failures,
         steps=_steps(train, wall, hours, cost, usd_per_hour, step, optimizer_steps, n, losses),
+        beyond=beyond,
     )
 
 

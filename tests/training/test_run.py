@@ -11,6 +11,7 @@ from flopwise.estimators.errors import AnswerIsNo, DoesNotFit, InputError
 from flopwise.estimators.facts.catalog import load_catalog
 from flopwise.estimators.facts.models import load_preset
 from flopwise.estimators.facts.overheads import load_overheads
+from flopwise.estimators.facts.run_losses import RunKind, load_run_losses
 from flopwise.estimators.quantity import Quantity, exact
 from flopwise.estimators.training.choose import SAFE_PROBABILITY, Wanted
 from flopwise.estimators.training.job import (
@@ -225,3 +226,25 @@ def test_every_guess_in_the_overheads_is_marked_and_ranged():
 def test_a_chip_without_bf16_trains_in_fp16():
     assert usual_precision(CHIPS["v100-sxm2-32gb"]) is Precision.FP16
     assert usual_precision(CHIPS["h100-sxm-80gb"]) is Precision.BF16
+
+
+def test_a_job_inside_one_node_loses_nothing_to_the_cluster():
+    assert answer(job(), 8).run.beyond is None
+
+
+def test_the_loss_of_clusters_grows_with_the_nodes_up_to_that_of_published_runs():
+    whole = load_run_losses()[RunKind.CLUSTER].factor.mid
+    factors = [answer(job(), count).run.beyond.factor.mid for count in (16, 32, 256)]
+    assert 1 < factors[0] < factors[1] < factors[2] <= whole
+    assert factors[2] == pytest.approx(whole, rel=0.01)
+
+
+def test_a_given_mfu_is_that_of_the_whole_run():
+    assert answer(job(mfu=0.4), 256).run.beyond is None
+
+
+def test_layers_that_do_not_divide_are_interleaved_all_the_same():
+    # Llama 3 405B: 126 layers over 16 stages (arXiv:2407.21783, section 3.3.2).
+    wanted = Wanted(tp=8, pp=16, cp=1)
+    found = answer(job("llama-3.1-405b", tokens=1e12, global_batch=2048, wanted=wanted), 16_384)
+    assert found.choice.layout.interleave > 1
