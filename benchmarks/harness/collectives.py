@@ -163,7 +163,7 @@ def _build(bench: Bench, kind: str, size: int) -> Built:
             return out
 
         wanted = total
-        run: Callable[[], Any] = lambda: distributed.all_reduce(out)  # noqa: E731
+        run: Callable[[], Any] = lambda: distributed.all_reduce(out)
     elif kind == "all_gather":
         chunk = mine[:part].clone()
 
@@ -259,4 +259,3 @@ def _numbers(bench: Bench, rank: int, count: int) -> Any:
 def bus_bytes_per_s(case: Case) -> float:
     """Return the bus bandwidth of a case."""
     return case.bytes_per_s * case.number("bus_factor")
-

@@ -52,17 +52,17 @@ def _build(bench: Bench, kernel: str, size: int) -> Built:
     count = size // 4
     a, b, c = (bench.random(count) for _ in range(3))
     if kernel == "copy":
-        run = lambda: a.copy_(b)  # noqa: E731
-        wanted = lambda: b.double()  # noqa: E731
+        run = lambda: a.copy_(b)
+        wanted = lambda: b.double()
     elif kernel == "scale":
-        run = lambda: torch.mul(b, _FACTOR, out=a)  # noqa: E731
-        wanted = lambda: b.double() * _FACTOR  # noqa: E731
+        run = lambda: torch.mul(b, _FACTOR, out=a)
+        wanted = lambda: b.double() * _FACTOR
     elif kernel == "add":
-        run = lambda: torch.add(b, c, out=a)  # noqa: E731
-        wanted = lambda: b.double() + c.double()  # noqa: E731
+        run = lambda: torch.add(b, c, out=a)
+        wanted = lambda: b.double() + c.double()
     else:
-        run = lambda: torch.add(b, c, alpha=_FACTOR, out=a)  # noqa: E731
-        wanted = lambda: b.double() + _FACTOR * c.double()  # noqa: E731
+        run = lambda: torch.add(b, c, alpha=_FACTOR, out=a)
+        wanted = lambda: b.double() + _FACTOR * c.double()
 
     def check() -> float:
         run()

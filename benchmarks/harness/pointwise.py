@@ -58,7 +58,14 @@ def _trial(kind: str, format: str, rows: int, columns: int, direction: str, rank
     return Trial(
         suite=SUITE,
         name=f"{kind}/{format}/{direction}/{rows}x{columns}",
-        what={"kind": kind, "format": format, "direction": direction, "rows": rows, "columns": columns, "values": values},
+        what={
+            "kind": kind,
+            "format": format,
+            "direction": direction,
+            "rows": rows,
+            "columns": columns,
+            "values": values,
+        },
         bytes=float(_ARRAYS[kind][direction == "backward"] * width * values),
         needs_bytes=8.0 * 4 * values,
         share=0.4,
@@ -78,31 +85,31 @@ def _build(bench: Bench, kind: str, format: str, rows: int, columns: int, direct
     inputs: tuple[Any, ...] = (x,)
     if kind == "layer_norm":
         inputs = (x, weight, bias)
-        forward: Callable[[], Any] = lambda: f.layer_norm(x, (columns,), weight, bias)  # noqa: E731
+        forward: Callable[[], Any] = lambda: f.layer_norm(x, (columns,), weight, bias)
     elif kind == "rms_norm":
         inputs = (x, weight)
-        forward = lambda: f.rms_norm(x, (columns,), weight, 1e-5)  # noqa: E731
+        forward = lambda: f.rms_norm(x, (columns,), weight, 1e-5)
     elif kind == "gelu":
-        forward = lambda: f.gelu(x, approximate="tanh")  # noqa: E731
+        forward = lambda: f.gelu(x, approximate="tanh")
     elif kind == "silu_gate":
         inputs = (x, y)
-        forward = lambda: f.silu(x) * y  # noqa: E731
+        forward = lambda: f.silu(x) * y
     elif kind == "add":
-        forward = lambda: x + y  # noqa: E731
+        forward = lambda: x + y
     elif kind == "rotary":
         from .models import rotate
 
         heads = max(1, columns // 64)
         cos, sin = (bench.random(rows, 64, dtype=dtype) for _ in range(2))
-        forward = lambda: rotate(x.view(1, rows, heads, 64).transpose(1, 2), cos, sin)  # noqa: E731
+        forward = lambda: rotate(x.view(1, rows, heads, 64).transpose(1, 2), cos, sin)
     elif kind == "cross_entropy":
         labels = torch.randint(0, columns, (rows,), device=bench.device)
-        forward = lambda: f.cross_entropy(x.float(), labels)  # noqa: E731
+        forward = lambda: f.cross_entropy(x.float(), labels)
     else:
         table = bench.random(TABLE_ROWS, columns, dtype=dtype).requires_grad_()
         words = torch.randint(0, TABLE_ROWS, (rows,), device=bench.device)
         inputs = (table,)
-        forward = lambda: f.embedding(words, table)  # noqa: E731
+        forward = lambda: f.embedding(words, table)
     if direction == "forward":
 
         def run_forward() -> Any:

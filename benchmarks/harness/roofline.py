@@ -139,9 +139,9 @@ def _svg(found: Roofline) -> str:
         return left + across * (width - left - 30), height - 50 - up * (height - 50 - top)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-        f'font-size="12"><rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{left}" y="24" font-size="15">Roofline of {escape(found.device)}, measured</text>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
+        f'<style>text {{ font-size: 12px }}</style><rect width="{width}" height="{height}" fill="white"/>',
+        f'<text x="{left}" y="24" style="font-size: 15px">Roofline of {escape(found.device)}, measured</text>',
     ]
     for power in range(math.ceil(math.log10(y_low)), math.floor(math.log10(y_high)) + 1):
         _, y = spot(x_low, 10.0**power)
@@ -186,7 +186,12 @@ def _png(found: Roofline) -> bytes:
     for index, (name, roof) in enumerate(found.roofs):
         colour = _COLOURS[index % len(_COLOURS)]
         xs = [x_low * (x_high / x_low) ** (i / 200) for i in range(201)]
-        axes.loglog(xs, [min(roof, x * found.bytes_per_s) for x in xs], color=colour, label=f"{name} {show_rate(roof, 'FLOP/s')}")
+        axes.loglog(
+            xs,
+            [min(roof, x * found.bytes_per_s) for x in xs],
+            color=colour,
+            label=f"{name} {show_rate(roof, 'FLOP/s')}",
+        )
         own: Sequence[Point] = [p for p in found.points if p.format == name]
         axes.loglog([p.intensity for p in own], [p.flops_per_s for p in own], "o", color=colour)
     axes.set_xlabel("FLOP per byte of operands")

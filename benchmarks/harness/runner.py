@@ -129,7 +129,7 @@ class Session:
             return _without(trial, UNSUPPORTED, str(error))
         except (KeyboardInterrupt, Stopped):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  one trial must not end the run
             if self.bench.is_out_of_memory(error):
                 self.bench.free()
                 return _without(trial, OUT_OF_MEMORY, "the allocator gave up")

@@ -66,7 +66,7 @@ class NvidiaSensors(Sensors):
     def _read(self, name: str, *arguments: Any) -> Any:
         try:
             return getattr(self._nvml, name)(self._handle, *arguments)
-        except Exception:  # NVML raises a class for each error, and raises for what a card does not have
+        except Exception:  # noqa: BLE001  NVML raises a class for each error, and raises for what a card does not have
             return None
 
     def conditions(self) -> Mapping[str, float]:
@@ -99,7 +99,7 @@ class NvidiaSensors(Sensors):
         """Return the version of the driver."""
         try:
             text = self._nvml.nvmlSystemGetDriverVersion()
-        except Exception:  # as above
+        except Exception:  # noqa: BLE001  as above
             return ""
         return text.decode() if isinstance(text, bytes) else str(text)
 
@@ -129,7 +129,7 @@ class AmdSensors(Sensors):
         ):
             try:
                 values[name] = float(read())
-            except Exception:  # cards differ in what they offer
+            except Exception:  # noqa: BLE001, S112  cards differ in what they offer
                 continue
         return values
 
@@ -137,7 +137,7 @@ class AmdSensors(Sensors):
         """Return other processes on the device."""
         try:
             found = self._smi.amdsmi_get_gpu_process_list(self._handle)
-        except Exception:  # needs rights on some systems
+        except Exception:  # noqa: BLE001  needs rights on some systems
             return ()
         pids = [each.get("pid") if isinstance(each, dict) else getattr(each, "pid", None) for each in found]
         return tuple(f"process {pid}" for pid in pids if pid and pid != os.getpid())
@@ -223,6 +223,6 @@ def sensors_of(kind: str, index: int, *, is_amd: bool = False) -> Sensors:
     if kind == "cuda":
         try:
             return AmdSensors(index) if is_amd else NvidiaSensors(index)
-        except Exception:  # not installed, no driver, no rights
+        except Exception:  # noqa: BLE001  not installed, no driver, no rights
             return Sensors()
     return Sensors()

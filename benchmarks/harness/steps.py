@@ -29,7 +29,7 @@ def layer_trials(scope: Scope) -> Iterator[Trial]:
         for kind in ("gpt", "llama"):
             dims = size(kind, 1, hidden, 128, head_dim=64 if scope.is_cpu else 128)
             for mode in ("eager", "compiled"):
-                if mode == "compiled" and (scope.is_cpu and not scope.is_full or scope.is_quick):
+                if mode == "compiled" and ((scope.is_cpu and not scope.is_full) or scope.is_quick):
                     continue  # the compiler alone takes longer than a quick run
                 for direction in ("forward", "forward+backward"):
                     yield _layer(dims, tokens, direction, mode, scope)

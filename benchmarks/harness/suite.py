@@ -175,9 +175,7 @@ def run(
         if collectives.is_first_rank():
             write_record(kept, file)
 
-    session = Session(
-        bench, Budget(seconds=total, trial_s=trial_s), on_case=on_case, on_start=progress.start, now=now
-    )
+    session = Session(bench, Budget(seconds=total, trial_s=trial_s), on_case=on_case, on_start=progress.start, now=now)
     ended: BaseException | None = None
     try:
         with _ended_by_signal():

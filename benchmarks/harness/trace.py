@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import math
 import sys
 import weakref
@@ -73,7 +74,7 @@ def load_builder(target: str) -> Callable[[], Any]:
         raise
     except ModuleNotFoundError as error:
         raise InputError(f"'{target}': no module named '{error.name}' can be imported here.") from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever the user's file does
         raise InputError(f"'{target}': importing it failed: {type(error).__name__}: {_first(error)}") from None
     found = getattr(module, name, None)
     if found is None:
@@ -124,6 +125,7 @@ def trace(
     torch = need_torch()
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # the error says it in one line
     was_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a fused layer in eval mode would hide its products
     try:
@@ -134,7 +136,7 @@ def trace(
                     return _traced(torch, build, inputs, kinds, name, backward, dtype)
             except InputError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever the user's module does
                 if index == len(attempts) - 1:
                     shapes = ", ".join("x".join(map(str, shape)) for shape, _ in inputs)
                     said = f"{type(error).__name__}: {_first(error)}"

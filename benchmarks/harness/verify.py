@@ -158,7 +158,9 @@ def run(
     models = sizes(is_cpu=bench.is_cpu, is_quick=is_quick)
     predictions = list(predict(record, models, format))
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    file = path or bench_folder() / "verify" / f"{started[:19].replace('-', '').replace(':', '').replace('T', '-')}.json"
+    file = (
+        path or bench_folder() / "verify" / f"{started[:19].replace('-', '').replace(':', '').replace('T', '-')}.json"
+    )
     _write(file, record, started, predictions, is_done=False)
     for dims in models:
         for tokens in _SEQUENCES:

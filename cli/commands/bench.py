@@ -108,10 +108,9 @@ def bench_run(
         )
         kept, ended = suite.run(bench, asked, record or default_path, progress)
     where = record or default_path(kept.id)
-    if collectives.is_first_rank():
-        if kept.cases:
-            print(f"Kept {len(kept.cases)} cases in {where}.", file=sys.stderr)
-            deliver(record_document(kept, show_all=chosen != "table"), format=format, output=output, force=replace)
+    if collectives.is_first_rank() and kept.cases:
+        print(f"Kept {len(kept.cases)} cases in {where}.", file=sys.stderr)
+        deliver(record_document(kept, show_all=chosen != "table"), format=format, output=output, force=replace)
     if isinstance(ended, KeyboardInterrupt):
         raise ended
     if ended is not None:
@@ -268,7 +267,9 @@ def bench_trace(
     input: Annotated[
         list[str],
         typer.Option(
-            "--input", metavar="SHAPE[:TYPE]", help="An example input: 1x128:int (token ids), 8x3x224x224. May be repeated."
+            "--input",
+            metavar="SHAPE[:TYPE]",
+            help="An example input: 1x128:int (token ids), 8x3x224x224. May be repeated.",
         ),
     ],
     forward_only: Annotated[bool, typer.Option("--forward-only", help="Leave the backward pass out.")] = False,
@@ -304,9 +305,7 @@ def bench_trace(
     from ...benchmarks.harness.torch_needed import need_torch
 
     need_torch()
-    found = tracing.trace(
-        tracing.load_builder(target), inputs, name=target, backward=not forward_only, dtype=precision
-    )
+    found = tracing.trace(tracing.load_builder(target), inputs, name=target, backward=not forward_only, dtype=precision)
     times = None
     if chip is not None:
         from ...benchmarks.harness.planning import pass_seconds

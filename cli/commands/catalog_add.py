@@ -16,7 +16,7 @@ from ...estimators.facts.records import CloudClass, PricePlan
 from ...estimators.names import fold
 from ...estimators.units import GIB, read_bytes_per_s
 from ..clock import today
-from ..options import FormatOption, memory, power, reader, usd
+from ..options import FormatOption, memory, naming, power, reader, usd
 from ..report.output import deliver, write_atomically
 
 CARD_PANEL = "The accelerator"
@@ -147,6 +147,15 @@ def add(
     region: Annotated[
         str | None, typer.Option("--region", metavar="NAME", help="Where it holds.", rich_help_panel=PRICE_PANEL)
     ] = None,
+    from_bench: Annotated[
+        str | None,
+        typer.Option(
+            "--from-bench",
+            metavar="RECORD",
+            help="Take memory and rates from a record of `flopwise bench run`: latest, a file, or an id.",
+            rich_help_panel=CARD_PANEL,
+        ),
+    ] = None,
     source: Annotated[
         str | None, typer.Option("--source", metavar="TEXT", help="Where the numbers come from, in a few words.")
     ] = None,
@@ -172,6 +181,9 @@ def add(
         "node": _part(accelerators=per_node, network_gbit_per_s=_tidy(network and network * 8e-9)),
     }
     card = {key: value for key, value in card.items() if value is not None}
+    if from_bench is not None:
+        measured, said = _measured(from_bench)
+        card, source = {**measured, **card}, source or said
     offer = {"--cloud": cloud, "--class": cloud_class, "--plan": plan, "--date": date, "--region": region}
     if usd_per_hour is None and any(offer.values()):
         given = next(flag for flag, value in offer.items() if value)
@@ -195,6 +207,29 @@ def add(
     _write(path, text)
     inputs = {"name": name, "force": force}
     deliver(added_document(path, text, after, key, inputs), format=format)
+
+
+def _measured(typed: str) -> tuple[dict[str, object], str]:
+    """Return a card from a record of local measurements, and its source in words; what was typed goes before it."""
+    from ...estimators.facts.bench_records import find_record, read_record
+
+    with naming("--from-bench"):
+        record = read_record(find_record(typed))
+        best, stream = record.best_flops, record.best_bandwidth
+        if not best or stream is None:
+            raise InputError(f"the measurement {record.id} has no matrix products or no memory bandwidth.")
+    device = record.device
+    known = {name: case for name, case in best.items() if name in FORMATS}
+    card: dict[str, object] = {
+        "name": device.name,
+        "vendor": device.vendor,
+        "architecture": device.architecture,
+        "memory_gib": _tidy(float(f"{device.memory_bytes / GIB:.5g}")),
+        "bandwidth_gb_per_s": _tidy(float(f"{stream.bytes_per_s / 1e9:.4g}")),
+        "dense_tflops": {name: _tidy(float(f"{case.flops_per_s / 1e12:.4g}")) for name, case in known.items()},
+        "note": "Rates are what this machine reaches, not those of a sheet.",
+    }
+    return card, f"flopwise bench {record.id}"
 
 
 def _accelerator(

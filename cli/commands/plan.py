@@ -14,6 +14,8 @@ from ...estimators.planning.budget import read_reserve
 from ...estimators.planning.request import Objective, PlanRequest
 from ...estimators.planning.search import make_plan
 from ...estimators.training.layout import Precision
+from ..calibration import CalibrateOption, with_calibration
+from ..calibration import calibrate as put_measured
 from ..clock import today
 from ..options import (
     CatalogOption,
@@ -202,6 +204,7 @@ def plan(
     force: ForceOption = False,
     explain: ExplainOption = False,
     catalog: CatalogOption = None,
+    calibrate: CalibrateOption = None,
 ) -> None:
     """What a budget, a deadline or a target buys: model, tokens, hardware, days, cost, loss.
 
@@ -235,6 +238,10 @@ def plan(
         reserve_edits=_reserves(reserve),
         no_reserves=no_reserves,
     )
+    as_fitted = None
+    if calibrate is not None:
+        as_fitted = make_plan(request, facts)
+        put_measured(facts, calibrate, facts.find(name).id if name else None)
     found = make_plan(request, facts)
     now = today()
     advice = planning.advice_facts(found)
@@ -260,6 +267,9 @@ def plan(
         catalog=facts.stamp(),
         next_commands=planning_reasons.next_commands(found),
     )
+    if as_fitted is not None:
+        before, after = (each.chosen.answer.choice.time.mfu for each in (as_fitted, found))
+        document = with_calibration(document, str(calibrate), "the MFU of the plan", before, after)
     deliver(document, format=format, output=output, force=force, explain=explain)
 
 

@@ -14,8 +14,11 @@ from ...estimators.facts.records import CloudClass, PricePlan
 from ...estimators.facts.serving import load_serving_rules
 from ...estimators.facts.serving_defaults import load_serving_defaults
 from ...estimators.models.resolve import resolve_model
+from ...estimators.quantity import unranged
 from ...estimators.serving.performance import Traffic, Tricks
 from ...estimators.serving.sizing import Choice, Demand, rank, size, usual_weights
+from ..calibration import CalibrateOption, with_calibration
+from ..calibration import calibrate as put_measured
 from ..options import (
     CatalogOption,
     ExplainOption,
@@ -172,6 +175,7 @@ def serve(
     force: ForceOption = False,
     explain: ExplainOption = False,
     catalog: CatalogOption = None,
+    calibrate: CalibrateOption = None,
 ) -> None:
     """What a load needs: chips, latency and cost, each with its range; and whether an API would be cheaper.
 
@@ -218,6 +222,8 @@ def serve(
         first_s=None if offline else ttft or defaults["first_token_s"].value,
         headroom=headroom or defaults["headroom"].value,
     )
+    if calibrate is not None and on is None:
+        raise InputError("--calibrate: say of which chip with --on.")
     choice, why = _choice(resolved, rules, quant, kv_quant, engine, tp)
     from ..report.serving import Asked, offline_document, ranking_document, serve_document
 
@@ -249,6 +255,9 @@ def serve(
         name, _, most = on.partition(":")
         with naming("--on"):
             chip = find_device(name, facts)
+        as_fitted = chip
+        if calibrate is not None:
+            chip = facts.accelerators[put_measured(facts, calibrate, chip.id)]
             chips = units.read_whole(most) if most else None
         priced = PriceAsked(cloud, cloud_class, plan, price)
         if chip.id not in facts.accelerators and price is None:  # nobody rents it
@@ -270,6 +279,10 @@ def serve(
             document = offline_document(asked, options, chips, usd_per_hour, facts)
         else:
             document = serve_document(asked, options, facts)
+        if calibrate is not None and options:
+            plain = size(resolved.shape, as_fitted, demand, choice, price=quoted, usd_per_hour=usd_per_hour, chips=None)
+            before, after = (unranged(each[0].queued_per_chip, "tokens_per_s", "busy") for each in (plain, options))
+            document = with_calibration(document, calibrate, "the output of one busy chip", before, after)
     deliver(document, format=format, output=output, force=force, explain=explain)
 
 

@@ -84,7 +84,12 @@ def _device(record: Record) -> Facts:
     items: list[tuple[str, str, Cell, str]] = [
         ("device", "device", device.name, f"{device.kind}, {device.architecture}"),
         ("memory_bytes", "memory", Value(device.memory_bytes, "bytes"), ""),
-        ("compute_units", "compute units", device.compute_units, f"{device.threads} thread{'s' if device.threads != 1 else ''}"),
+        (
+            "compute_units",
+            "compute units",
+            device.compute_units,
+            f"{device.threads} thread{'s' if device.threads != 1 else ''}",
+        ),
         ("torch", "PyTorch", record.software.get("torch", ""), device.driver and f"driver {device.driver}"),
         ("started", "measured", record.started, f"took {show_duration(record.seconds)}"),
     ]
@@ -106,7 +111,11 @@ def _best_cases(record: Record) -> list[Case]:
         own = record.of("attention", direction=direction)
         if own:
             found.append(max(own, key=lambda case: case.flops_per_s))
-    copies = [max(own, key=lambda c: c.bytes_per_s) for d in ("to device", "to host") if (own := record.of("copies", direction=d))]
+    copies = [
+        max(own, key=lambda c: c.bytes_per_s)
+        for d in ("to device", "to host")
+        if (own := record.of("copies", direction=d))
+    ]
     rows = record.of("launch")
     return found + copies + ([min(rows, key=lambda c: c.median_s / c.number("row"))] if rows else [])
 
@@ -172,7 +181,14 @@ def _cases(name: str, cases: Sequence[Case], caption: str) -> Table:
         if case.text("fit"):
             continue
         time: Cell = _quantity(case.low_s, case.median_s, case.high_s, "s") if case.is_measured else None
-        rows.append((case.id, time, _rate(case) if case.is_measured and (case.flops or case.bytes) else None, _short_noise(case)))
+        rows.append(
+            (
+                case.id,
+                time,
+                _rate(case) if case.is_measured and (case.flops or case.bytes) else None,
+                _short_noise(case),
+            )
+        )
     return Table(name, columns, tuple(rows), caption=caption)
 
 
@@ -261,9 +277,7 @@ def list_document(records: Sequence[tuple[Path, Record]], damaged: Sequence[str]
         best = max((c.flops_per_s for c in record.best_flops.values()), default=None)
         state = record.stopped or "complete"
         level, count = str(record.settings.get("level", "")), sum(c.is_measured for c in record.cases)
-        rows.append(
-            (record.id, record.device.name, level, count, Value(best, "flops_per_s") if best else None, state)
-        )
+        rows.append((record.id, record.device.name, level, count, Value(best, "flops_per_s") if best else None, state))
         twins.append(
             {
                 "id": record.id,
@@ -441,5 +455,3 @@ def export_document(record: Record) -> Document:
         result={"record": _summary(record), "cases": [_case_row(case) for case in record.cases]},
         sections=(Table("cases", columns, tuple(rows)),),
     )
-
-

@@ -148,7 +148,9 @@ def record_files(folder: Path | None = None) -> tuple[Path, ...]:
     try:
         return tuple(sorted((folder or bench_folder()).glob("*.json")))
     except OSError as error:
-        raise InputError(f"{folder or bench_folder()} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+        raise InputError(
+            f"{folder or bench_folder()} cannot be read: {(error.strerror or str(error)).lower()}."
+        ) from None
 
 
 def find_record(typed: str) -> Path:

@@ -15,14 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..frozen import dataclass, field
-from .bench_records import Case, Record, find_record, read_record
+from ..frozen import dataclass
+from .bench_records import Record, find_record, read_record
+from .records import MeasuredRates
+
+if TYPE_CHECKING:
+    from .catalog import Catalog
 
 FEW_ROWS = 16  # products with at most so many rows stream the weight
 _LEAST_POINTS = 4
+_LEAST_SPREAD = 0.03  # runs on one chip differ by so much, whatever the samples of one run say
 _BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0}
 BACKWARD, FORWARD, STEP = "backward", "forward", "step"
 
@@ -58,7 +64,7 @@ class Curve:
         points = self.points
         if size <= points[0][0]:
             return points[0][1]
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             if size <= x1:
                 share = math.log(size / x0) / math.log(x1 / x0)
                 return y0 * (y1 / y0) ** share
@@ -101,7 +107,6 @@ class Calibration:
     collectives: tuple[tuple[str, int, float, float], ...]  # kind, ranks, latency, bytes per second
     noisy_share: float  # of the measurements
     is_shared: bool  # other processes took time from the run
-    conditions: tuple[str, ...] = field(default_factory=tuple)
 
     def product(self, *formats: str) -> ProductLine | None:
         """Return the line of the first format that was measured."""
@@ -128,11 +133,6 @@ def load_calibration(typed: str) -> Calibration:
     return calibration_from(read_record(find_record(typed)))
 
 
-def calibration_path(typed: str) -> Path:
-    """Return the file behind `typed`."""
-    return find_record(typed)
-
-
 def calibration_from(record: Record) -> Calibration:
     """Return the calibration that a record gives.
 
@@ -147,7 +147,9 @@ def calibration_from(record: Record) -> Calibration:
             "one of `flopwise bench run` without --only."
         )
     if bandwidth is None:
-        raise InputError(f"the measurement {record.id} has no memory bandwidth; run `flopwise bench run` without --only.")
+        raise InputError(
+            f"the measurement {record.id} has no memory bandwidth; run `flopwise bench run` without --only."
+        )
     stream_s, stream_fixed = _stream(record, lines[0].format)
     measured = [case for case in record.cases if case.is_measured]
     return Calibration(
@@ -298,6 +300,49 @@ def _collectives(record: Record) -> Iterable[tuple[str, int, float, float]]:
         )
 
 
-def best_product(record: Record, format: str) -> Case | None:
-    """Return the fastest product of a format."""
-    return record.best_flops.get(format)
+def measured_rates(record: Record) -> MeasuredRates:
+    """Return what a record says about a chip of the catalog, for the planner's own surfaces.
+
+    Raises:
+        InputError: it has no matrix products.
+    """
+    products = tuple(
+        (case.text("format"), case.number("m"), case.number("n"), case.number("k"), case.median_s)
+        for case in record.of("matmul")
+        if case.number("m") > FEW_ROWS
+    )
+    if not products:
+        raise InputError(
+            f"the measurement {record.id} has no matrix products; run `flopwise bench run` without --only."
+        )
+    stream = record.best_bandwidth
+    attention = [case.flops_per_s for case in record.of("attention", direction=FORWARD, mask="causal")]
+    spreads = sorted(case.iqr for case in record.of("matmul"))
+    return MeasuredRates(
+        record=record.id,
+        products=products,
+        memory_bytes_per_s=stream.bytes_per_s if stream else 0.0,
+        attention_flops_per_s=max(attention, default=0.0),
+        spread=max(_LEAST_SPREAD, spreads[len(spreads) // 2]),
+    )
+
+
+def calibrate_catalog(catalog: Catalog, typed: str) -> tuple[str, Record]:
+    """Put the rates of a record on the catalog's chip that it measured; return the chip's id and the record.
+
+    Raises:
+        InputError: there is no such record, or the catalog does not know the chip.
+        FactsError: the record is damaged or has another version.
+    """
+    record = read_record(find_record(typed))
+    name = record.device.catalog_id
+    if name not in catalog.accelerators:
+        named = [each.id for each in catalog.accelerators.values() if each.name == record.device.name]
+        if not named:
+            raise InputError(
+                f"the catalog does not know the measured {record.device.name}; add it with `flopwise catalog add "
+                f"my-device --from-bench {typed}`."
+            )
+        name = named[-1]
+    catalog.calibrate(name, measured_rates(record))
+    return name, record

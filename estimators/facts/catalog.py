@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InputError, UnknownName
+from ..frozen import replace
 from ..names import fold, nearest, resolve
 from .cards import merge_card, read_accelerator, read_cloud, read_price, read_rule, read_source, refuse_sparse
 from .folders import config_folder, package_folder
-from .records import Accelerator, Cloud, Price, Source, UsableRule
+from .records import Accelerator, Cloud, MeasuredRates, Price, Source, UsableRule
 from .schema import Fields
 from .yamlfile import FactFile, Key, read, read_text, spell
 
@@ -46,6 +47,7 @@ class Catalog:
         self._legends: dict[str, dict[str, tuple[FactFile, object]]] = {legend: {} for legend in _LEGENDS}
         self._changed: list[tuple[FactFile, str]] = []
         self._priced: dict[str, tuple[Price, ...]] = {}
+        self._measured: dict[str, MeasuredRates] = {}
         tops = [Fields(layer, (), {} if layer.data is None else layer.data, _OVERLAY) for layer in layers]
         for top in tops:
             self._join_cards(top)
@@ -126,13 +128,20 @@ class Catalog:
         """Return what every answer says about the catalog it used."""
         return {"version": self.version, "prices_as_of": self.prices_as_of, "overlays": list(self.overlays)}
 
+    def calibrate(self, accelerator: str, measured: MeasuredRates) -> None:
+        """Let the accelerator with this id carry measured rates from now on."""
+        self._measured[accelerator] = measured
+        self.__dict__.pop("accelerators", None)  # records made before do not have them
+
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def _accelerator(self, name: str) -> Accelerator:
         file, card = self._cards[name]
-        return read_accelerator(
+        found = read_accelerator(
             file, name, card, rules=self.usable_rules, sources=self._legends["sources"], origin=file.file
         )
+        measured = self._measured.get(name)
+        return replace(found, measured=measured) if measured else found
 
     def _legend(self, key: str, reader: Callable[[FactFile, str, object], _T]) -> Mapping[str, _T]:
         entries = self._legends[key]

@@ -29,6 +29,20 @@ class PricePlan(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRates:
+    """What `flopwise bench run` measured on a chip, put in place of fitted rates by --calibrate.
+
+    `products` are (format, m, n, k, seconds); rates of 0 were not measured.
+    """
+
+    record: str
+    products: tuple[tuple[str, float, float, float, float], ...]
+    memory_bytes_per_s: float
+    attention_flops_per_s: float = 0.0  # causal, forward, masked pairs not counted
+    spread: float = 0.05  # standard deviation of the logarithm of these rates between runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
     """One accelerator variant. `peak_flops_per_s` maps a number format (fp64, fp32, tf32, bf16, fp16, fp8, fp4, int8)
     to its dense rate; `link_bytes_per_s` is one way, per accelerator, inside a domain of `link_domain` accelerators;
@@ -65,6 +79,7 @@ class Accelerator:
     seen_memory_bytes: float | None = None  # what the driver prints (nvidia-smi)
     compute_unit: str = ""  # what compute_units counts, where it is not SMs, CUs or GPU cores
     datasheet_prints: str = ""  # dense, sparse or both: what the vendor's headline rates mean
+    measured: MeasuredRates | None = None  # by --calibrate
     unverified: tuple[str, ...] = ()  # keys of the card that rest on memory alone ("power_w", "dense_tflops.fp8")
 
 

@@ -90,10 +90,17 @@ def chip_rates(setup: Setup) -> ChipRates:
     """
     chip = setup.accelerator
     doubled = 2.0 if setup.engine.fp16_accumulate and "GeForce RTX" in chip.name else 1.0
+    products, memory = 1.0, 1.0
+    if chip.measured:  # by --calibrate: by how much this chip differs from its family
+        from ..facts.surfaces import load_surfaces
+        from ..stepmodel.chip import measured_levels
+
+        format = next((name for name in setup.weights.peaks if name in chip.peak_flops_per_s), "bf16")
+        products, memory = measured_levels(chip, load_surfaces(), format)
     return ChipRates(
-        bandwidth=chip.memory_bandwidth_bytes_per_s,
-        linear_flops=doubled * peak_flops_per_s(chip, setup.weights.peaks),
-        attention_flops=doubled * peak_flops_per_s(chip, ("bf16", "fp16", "fp32")),
+        bandwidth=memory * chip.memory_bandwidth_bytes_per_s,
+        linear_flops=products * doubled * peak_flops_per_s(chip, setup.weights.peaks),
+        attention_flops=products * doubled * peak_flops_per_s(chip, ("bf16", "fp16", "fp32")),
         link=link_bytes_per_s(setup),
     )
 
@@ -127,6 +134,14 @@ def generation(chip: Accelerator) -> str:
     return f"{architecture}-rtx" if "RTX" in chip.name or "GeForce" in chip.name else architecture
 
 
+def memory_class(chip: Accelerator) -> str:
+    """Return what a chip's memory makes of it: a data center part (HBM), a card (GDDR) or a laptop part (unified)."""
+    for name in ("HBM", "GDDR", "unified"):
+        if name in chip.memory_type:
+            return name
+    return "other"
+
+
 def levels(setup: Setup) -> Mapping[str, str]:
     """Return the keys of the fitted offsets that apply to a setup, by level."""
     chip = setup.accelerator
@@ -134,6 +149,7 @@ def levels(setup: Setup) -> Mapping[str, str]:
     link = "pcie" if uses_pcie(setup) else "nvlink" if chip.vendor == "NVIDIA" else chip.vendor
     return {
         "generation": made,
+        "class": f"{chip.vendor} {memory_class(chip)}",
         "chip": chip.id,
         "engine": engine,
         "format": kind,

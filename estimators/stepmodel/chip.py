@@ -7,15 +7,16 @@ per peak FLOP is lower than that of the family's reference sustains less of its 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..facts.surfaces import Collective, LinkSurface
-from ..frozen import dataclass
-from .surface import MatrixRates
+from ..frozen import dataclass, replace
+from .surface import MatrixRates, matrix_seconds
 
 if TYPE_CHECKING:
-    from ..facts.records import Accelerator
+    from ..facts.records import Accelerator, MeasuredRates
     from ..facts.surfaces import Surfaces
 
 # Families by the catalog's architecture, where the name differs, and who stands in for whom.
@@ -35,6 +36,7 @@ _WATTS_PER_TFLOPS = {"Ampere": 400 / 312, "Hopper": 700 / 989.4, "Blackwell": 10
 _POWER_EXPONENT = 0.6
 _BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8-block": 1.0, "fp4": 0.5625}
 _TYPICAL_UNITS = 132.0
+_LARGE, _LEAST_SIDE = 0.1, 128  # of the largest product measured; sides below which few rows stream weights
 _NETWORK_LATENCY_S = 20e-6  # one crossing of the fabric with its protocol, from EFA and InfiniBand sweeps of 2 nodes
 
 
@@ -55,7 +57,9 @@ class Chip:
     network_bytes_per_s: float
     network_latency_s: float
     links: dict[str, LinkSurface]
-    is_measured: bool  # products of this family are in the fit
+    is_measured: bool  # products of this family are in the fit, or this very chip was measured
+    surface_error: float = 0.0  # median error of the fitted products, as a share
+    measured_spread: float | None = None  # of the rates that replaced them by --calibrate
 
 
 def family_of(architecture: str) -> str:
@@ -118,7 +122,7 @@ def make_chip(accelerator: Accelerator, surfaces: Surfaces) -> Chip:
         link_family = "PCIe"
     per_node = accelerator.accelerators_per_node or 8
     network = accelerator.network_bytes_per_s_per_node or 50e9
-    return Chip(
+    found = Chip(
         id=accelerator.id,
         family=family,
         vendor=accelerator.vendor,
@@ -133,7 +137,63 @@ def make_chip(accelerator: Accelerator, surfaces: Surfaces) -> Chip:
         network_latency_s=_NETWORK_LATENCY_S,
         links={kind: surfaces.links[link_family, kind] for kind in Collective},
         is_measured=bool(surfaces.matrices.get((family, "bf16")) and surfaces.matrices[family, "bf16"].is_measured),
+        surface_error=surfaces.matrices[key, "bf16"].median_error,
     )
+    return _as_measured(found, accelerator.measured) if accelerator.measured else found
+
+
+def _as_measured(chip: Chip, measured: MeasuredRates) -> Chip:
+    """Return the chip with its measured rates: surfaces keep their form and take the measured level.
+
+    The level of a format is the geometric mean of expected over measured seconds, over the larger products, where
+    launches and tails do not count. Formats that were not measured move with bf16, the others have no evidence.
+    """
+    levels = {name: product_level(rates, measured, name) for name, rates in chip.matrices.items()}
+    usual = levels.get("bf16") or 1.0
+    memory = measured.memory_bytes_per_s or chip.memory_bytes_per_s
+    share = memory / chip.memory_bytes_per_s
+    matrices = {
+        name: replace(
+            rates,
+            flops_per_s=rates.flops_per_s * (levels[name] or usual),
+            bytes_per_s=rates.bytes_per_s * share,
+            convert_s_per_value=rates.convert_s_per_value / share,
+        )
+        for name, rates in chip.matrices.items()
+    }
+    return replace(
+        chip,
+        matrices=matrices,
+        attention_flops_per_s=measured.attention_flops_per_s or chip.attention_flops_per_s * usual,
+        memory_bytes_per_s=memory,
+        is_measured=True,
+        measured_spread=measured.spread,
+    )
+
+
+def product_level(rates: MatrixRates, measured: MeasuredRates, format: str) -> float | None:
+    """Return expected over measured seconds of the larger products of a format; None where none was measured."""
+    own = [each for each in measured.products if each[0] == format]
+    most = max((m * n * k for _, m, n, k, _ in own), default=0.0)
+    logs = [
+        math.log(matrix_seconds(rates, m, n, k) / seconds)
+        for _, m, n, k, seconds in own
+        if m * n * k >= _LARGE * most and min(m, n, k) >= _LEAST_SIDE
+    ]
+    return math.exp(math.fsum(logs) / len(logs)) if logs else None
+
+
+def measured_levels(accelerator: Accelerator, surfaces: Surfaces, format: str = "bf16") -> tuple[float, float]:
+    """Return measured over expected rates of products and of memory; ones where nothing was measured."""
+    if accelerator.measured is None:
+        return 1.0, 1.0
+    expected = make_chip(replace(accelerator, measured=None), surfaces)
+    rates = expected.matrices.get(format) or expected.matrices["bf16"]
+    level = product_level(rates, accelerator.measured, format) or product_level(
+        expected.matrices["bf16"], accelerator.measured, "bf16"
+    )
+    memory = accelerator.measured.memory_bytes_per_s
+    return level or 1.0, memory / expected.memory_bytes_per_s if memory else 1.0
 
 
 def _power_share(accelerator: Accelerator, family: str, peak: float) -> float:

@@ -281,7 +281,11 @@ def train_memory(
     base = 3.0 * params * w
     instants = {
         "loss, backward": (("activations", kept), ("logits", 3.0 * logits)),
-        "gradient of the head": (("activations", kept), ("logits", logits * (2.0 if w < 4 else 1.0)), ("gradients", head * w)),
+        "gradient of the head": (
+            ("activations", kept),
+            ("logits", logits * (2.0 if w < 4 else 1.0)),
+            ("gradients", head * w),
+        ),
         "end of backward": (
             ("activations", kept / layers * 0.5),
             ("gradients", params * w + (head * w if shape.tied_embeddings else 0.0)),
@@ -300,4 +304,3 @@ def _kept(op: Operator, width: float) -> float:
     if op.kind is OperatorKind.ATTENTION and op.kv_heads != op.heads:
         return op.rows * op.heads * (2 * op.head_dim + op.value_dim) * width + op.saved_bytes_extra
     return op.saved_bytes(width, fused=False)
-
