@@ -31,7 +31,8 @@ from ...estimators.facts.catalog import load_catalog
 from ...estimators.facts.memory import MemoryFacts, memory_facts
 from ...estimators.memory.overhead import MemoryKind
 from ...estimators.units import GIB
-from ..validation.memory import MemoryCase, complete, fold_of_row, predict, quantile
+from ..validation.memory import fold_of_row, predict, quantile
+from ..validation.memory_cases import MemoryCase, complete
 from ..validation.rows import MeasuredRow, read_rows
 from .common import ROOT, measured
 
@@ -72,7 +73,14 @@ FREE: Mapping[str, tuple[str, ...]] = {
     "hugging-face": ("loss_bytes_per_logit", "cache_share", "ragged_cache_share"),
     "ms-swift": ("loss_bytes_per_logit", "ragged_cache_share"),
     "hugging-face-fp16": ("loss_bytes_per_logit", "cache_share", "state_cache_share"),
-    "hf-deepspeed": ("loss_bytes_per_logit", "cache_share", "buffer_bytes", "state_cache_share", "stage3_step_bytes", "live_parameters"),
+    "hf-deepspeed": (
+        "loss_bytes_per_logit",
+        "cache_share",
+        "buffer_bytes",
+        "state_cache_share",
+        "stage3_step_bytes",
+        "live_parameters",
+    ),
     "litgpt": ("loss_bytes_per_logit", "quantised_extra_bits"),
     "internevo": ("shard_gradient_bytes", "buffer_bytes"),
     "unsloth": ("cache_share",),

@@ -79,14 +79,15 @@ def training_memory(
     sums = _sums(shape, recipe, workload, profile)
     chosen = _candidates(stages_of(sums, layout, workload), only_last_stage)
     outside = device_bytes(layout, facts, accelerator.vendor)
-    best: tuple[float, Instant, Stage] | None = None
+    best: tuple[float, Instant, Stage, tuple[Instant, ...]] | None = None
     for stage in chosen:
-        for instant in instants(sums, stage, layout, recipe, workload, profile):
+        found = instants(sums, stage, layout, recipe, workload, profile)
+        for instant in found:
             total = instant.bytes + cache_bytes(instant, profile, ragged=workload.ragged)
             if best is None or total > best[0]:
-                best = (total, instant, stage)
+                best = (total, instant, stage, found)
     assert best is not None  # a pipeline has at least one stage and a stage its instants
-    _, instant, stage = best
+    _, instant, stage, found = best
     parts = list(instant.parts)
     cache = cache_bytes(instant, profile, ragged=workload.ragged)
     if kind is not MemoryKind.ALLOCATED:
@@ -105,7 +106,7 @@ def training_memory(
         stage=stage.index,
         pipeline_stages=layout.pp,
         parts=tuple(parts),
-        instants=instants(sums, stage, layout, recipe, workload, profile),
+        instants=found,
         peak_instant=instant,
         peak=Quantity(mid * math.exp(-down), mid, mid * math.exp(up), "bytes", "80 %", band.basis),
         needed_bytes=needed,

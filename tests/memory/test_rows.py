@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from flopwise.benchmarks.validation import spellings
-from flopwise.benchmarks.validation.memory import MemoryCase, complete, kind_of, score
-from flopwise.benchmarks.validation.rows import MEASURED_COLUMNS, MeasuredRow, find_accelerator, split_row
+from flopwise.benchmarks.validation.chips import find_accelerator
+from flopwise.benchmarks.validation.memory import score
+from flopwise.benchmarks.validation.memory_cases import MemoryCase, complete, kind_of
+from flopwise.benchmarks.validation.rows import MEASURED_COLUMNS, MeasuredRow, split_row
 from flopwise.estimators.facts.catalog import Catalog
 from flopwise.estimators.facts.memory import load_memory_facts
 from flopwise.estimators.memory.overhead import MemoryKind
