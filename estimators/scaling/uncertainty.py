@@ -60,8 +60,11 @@ def optimum_bands(flops: float, params: float, tokens: float) -> tuple[Quantity,
     low, high = min(low, ratio), max(high, ratio)
     product = flops / TRAINING_FLOPS_PER_PARAM_TOKEN
     basis = f"bootstrap of the default law and spread between studies (log-sd {facts.between_study_log_sd})"
-    size = Quantity(math.sqrt(product / high), params, math.sqrt(product / low), "params", "90 %", basis)
-    amount = Quantity(math.sqrt(product * low), tokens, math.sqrt(product * high), "tokens", "90 %", basis)
+    # An end that is the chosen optimum itself may come back from the square root a rounding beyond it.
+    fewest, most = min(math.sqrt(product / high), params), max(math.sqrt(product / low), params)
+    size = Quantity(fewest, params, most, "params", "90 %", basis)
+    fewest, most = min(math.sqrt(product * low), tokens), max(math.sqrt(product * high), tokens)
+    amount = Quantity(fewest, tokens, most, "tokens", "90 %", basis)
     return size, amount, Quantity(low, ratio, high, "tokens_per_param", "90 %", basis)
 
 
