@@ -149,6 +149,9 @@ def _build(bench: Bench, kind: str, size: int) -> Built:
     rank, ranks = distributed.get_rank(), distributed.get_world_size()
     count = max(ranks, size // 4 // ranks * ranks)
     part = count // ranks
+    # Newer releases call these two by other names.
+    gather = getattr(distributed, "all_gather_single", None) or distributed.all_gather_into_tensor
+    scatter = getattr(distributed, "reduce_scatter_single", None) or distributed.reduce_scatter_tensor
     # Whole numbers, so that sums are exact in any order.
     mine = _numbers(bench, rank, count)
     out = torch.empty(count, device=bench.device)
@@ -168,7 +171,7 @@ def _build(bench: Bench, kind: str, size: int) -> Built:
         chunk = mine[:part].clone()
 
         def once() -> Any:
-            distributed.all_gather_into_tensor(out, chunk)
+            gather(out, chunk)
             return out
 
         wanted = torch.cat([_numbers(bench, other, count)[:part] for other in range(ranks)])
@@ -176,7 +179,7 @@ def _build(bench: Bench, kind: str, size: int) -> Built:
     elif kind == "reduce_scatter":
 
         def once() -> Any:
-            distributed.reduce_scatter_tensor(small, mine)
+            scatter(small, mine)
             return small
 
         wanted = total[rank * part : (rank + 1) * part]

@@ -21,10 +21,11 @@ FORMATS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8")
 _BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
 _TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 2e-2, "fp16": 4e-3, "fp8": 2e-2, "int8": 0.0}
 _MOST_COPIES = 16
+_Product = tuple[int, int, int, str]
 
 # m x k times k x n; layout "nt": the second operand is stored transposed, as a linear layer stores its weight;
 # "nn" and "tn" are the products of its backward pass.
-_CPU_QUICK = (
+_CPU_QUICK: tuple[_Product, ...] = (
     (256, 256, 256, "nn"),
     (512, 512, 512, "nn"),
     (1024, 1024, 1024, "nn"),
@@ -40,7 +41,7 @@ _CPU_QUICK = (
     (1, 2048, 2048, "nt"),
     (1, 2048, 8192, "nt"),
 )
-_CPU_MORE = (
+_CPU_MORE: tuple[_Product, ...] = (
     (128, 128, 128, "nn"),
     (64, 1024, 1024, "nt"),
     (8, 2048, 2048, "nt"),
@@ -51,7 +52,7 @@ _CPU_MORE = (
     (2048, 2048, 2048, "nn"),
     (512, 768, 32768, "nt"),
 )
-_GPU_QUICK = (
+_GPU_QUICK: tuple[_Product, ...] = (
     (512, 512, 512, "nn"),
     (1024, 1024, 1024, "nn"),
     (2048, 2048, 2048, "nt"),
@@ -64,7 +65,7 @@ _GPU_QUICK = (
     (1, 8192, 8192, "nt"),
     (1, 8192, 28672, "nt"),
 )
-_GPU_MORE = (
+_GPU_MORE: tuple[_Product, ...] = (
     (128, 4096, 4096, "nt"),
     (256, 8192, 8192, "nt"),
     (512, 4096, 32000, "nt"),
@@ -125,7 +126,8 @@ def neighbours(best: Trial) -> Iterator[Trial]:
         changed[index] = max(64, round(sides[index] * up / down / 64) * 64)
         if tuple(changed) not in seen:
             seen.add(tuple(changed))
-            yield trial(str(what["format"]), *changed, str(what["layout"]))
+            m, k, n = changed
+            yield trial(str(what["format"]), m, k, n, str(what["layout"]))
 
 
 def _build(bench: Bench, format: str, m: int, k: int, n: int, layout: str) -> Built:

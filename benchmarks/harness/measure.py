@@ -132,7 +132,8 @@ def measure(
 def _warm_up(
     run: Callable[[], object], clock: Clock, effort: Effort, prepare: Callable[[], object] | None
 ) -> tuple[int, float]:
-    start, recent, calls = clock.now(), [], 0
+    start, calls = clock.now(), 0
+    recent: list[float] = []
     while True:
         if prepare:
             prepare()

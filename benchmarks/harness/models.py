@@ -107,7 +107,7 @@ class Attention(nn.Module):
 
     def forward(
         self, x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor] | None, cache: torch.Tensor | None, at: int
-    ) -> torch.Tensor:
+    ) -> Any:
         """Return the block's output for x of (batch, tokens, hidden)."""
         batch, tokens, _ = x.shape
         parts = self.qkv(x).split((self.heads * self.dim, self.kv_heads * self.dim, self.kv_heads * self.dim), dim=-1)
@@ -132,7 +132,7 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(size.hidden, size.width * (2 if self.gated else 1), bias=not self.gated)
         self.down = nn.Linear(size.width, size.hidden, bias=not self.gated)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> Any:
         """Return the block's output."""
         if self.gated:
             gate, up = self.up(x).chunk(2, dim=-1)
@@ -155,7 +155,7 @@ class Layer(nn.Module):
         rotary: tuple[torch.Tensor, torch.Tensor] | None = None,
         cache: torch.Tensor | None = None,
         at: int = 0,
-    ) -> torch.Tensor:
+    ) -> Any:
         """Return the layer's output."""
         x = x + self.attention(self.norm_1(x), rotary, cache, at)
         return x + self.feed_forward(self.norm_2(x))
@@ -190,7 +190,7 @@ class Model(nn.Module):
         labels: torch.Tensor | None = None,
         caches: list[torch.Tensor] | None = None,
         at: int = 0,
-    ) -> torch.Tensor:
+    ) -> Any:
         """Return logits of the last token (decoding), of all tokens, or the loss."""
         tokens = words.shape[1]
         x = self.embedding(words)

@@ -196,7 +196,12 @@ def _first_line(error: BaseException) -> str:
 def _lost_rank(error: BaseException) -> bool:
     """Whether an error of a collective means that another process of the group has gone."""
     text = f"{type(error).__name__} {error}".lower()
-    signs = ("connection closed by peer", "connection reset by peer", "connection refused", "broken pipe")
+    signs: tuple[str, ...] = (
+        "connection closed by peer",
+        "connection reset by peer",
+        "connection refused",
+        "broken pipe",
+    )
     signs += ("distbackenderror", "distnetworkerror", "nccl communicator was aborted", "remote process exited")
     signs += ("timed out waiting", "socket timeout", "application timeout")
     return any(sign in text for sign in signs)

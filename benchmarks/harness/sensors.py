@@ -122,11 +122,12 @@ class AmdSensors(Sensors):
     def conditions(self) -> Mapping[str, float]:
         """Return temperature, power and clock of the graphics engine."""
         smi, values = self._smi, {}
-        for name, read in (
+        readers: tuple[tuple[str, Any], ...] = (
             ("temperature_c", lambda: smi.amdsmi_get_gpu_metrics_info(self._handle)["temperature_hotspot"]),
             ("power_w", lambda: smi.amdsmi_get_power_info(self._handle)["average_socket_power"]),
             ("clock_mhz", lambda: smi.amdsmi_get_clock_info(self._handle, smi.AmdSmiClkType.GFX)["clk"]),
-        ):
+        )
+        for name, read in readers:
             try:
                 values[name] = float(read())
             except Exception:  # noqa: BLE001, S112  cards differ in what they offer

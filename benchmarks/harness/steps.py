@@ -22,7 +22,7 @@ def layer_trials(scope: Scope) -> Iterator[Trial]:
     """Yield one layer of each kind, forward and forward with backward, and compiled where time allows."""
     from .models import size
 
-    widths = ((512, 512),) if scope.is_cpu else ((4096, 4096),)
+    widths: tuple[tuple[int, int], ...] = ((512, 512),) if scope.is_cpu else ((4096, 4096),)
     if not scope.is_quick:
         widths += ((256, 256), (1024, 512)) if scope.is_cpu else ((2048, 2048), (8192, 4096))
     for hidden, tokens in widths:

@@ -208,9 +208,9 @@ def _search(session: Session, level: str) -> None:
             if best is None or session.time_left() < 2.0:
                 break
             layout = best.text("layout")
-            sides = [int(best.number(side)) for side in ("m", "k", "n")]
+            m, k, n = (int(best.number(side)) for side in ("m", "k", "n"))
             known = {case.id for case in session.cases}
-            wanted = [t for t in matmul.neighbours(matmul.trial(format, *sides, layout)) if t.id not in known]
+            wanted = [t for t in matmul.neighbours(matmul.trial(format, m, k, n, layout)) if t.id not in known]
             session.run(wanted, reserve=1.0)
             after = _best(session.cases, format)
             if after is None or after.flops_per_s < 1.01 * best.flops_per_s:

@@ -250,8 +250,9 @@ def _children(counter: Any, root: str) -> tuple[tuple[str, float], ...]:
 
 def _cpu_attention(torch: Any) -> dict[Any, Any]:
     """Return counters for the attention kernels of the CPU, where this torch has them."""
-    from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
+    from torch.utils import flop_counter
 
+    counters: Any = flop_counter
     found: dict[Any, Any] = {}
     aten = torch.ops.aten
     forward = getattr(aten, "_scaled_dot_product_flash_attention_for_cpu", None)
@@ -259,13 +260,13 @@ def _cpu_attention(torch: Any) -> dict[Any, Any]:
     if forward is not None:
 
         def count(q: Any, k: Any, v: Any, *rest: Any, out_shape: Any = None, **named: Any) -> int:
-            return int(sdpa_flop_count(q, k, v))
+            return int(counters.sdpa_flop_count(q, k, v))
 
         found[forward] = count
     if backward is not None:
 
         def count_back(grad: Any, q: Any, k: Any, v: Any, *rest: Any, out_shape: Any = None, **named: Any) -> int:
-            return int(sdpa_backward_flop_count(grad, q, k, v))
+            return int(counters.sdpa_backward_flop_count(grad, q, k, v))
 
         found[backward] = count_back
     return found
@@ -281,10 +282,12 @@ def _key(tensor: Any) -> int:
 
 def _make_spy(torch: Any, fixed: set[int]) -> Any:
     """Return a dispatch mode that notes operators, bytes moved and living storages (those of `fixed` do not count)."""
-    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils import _python_dispatch
     from torch.utils._pytree import tree_flatten
 
-    class Spy(TorchDispatchMode):  # type: ignore[misc]
+    base: Any = _python_dispatch.TorchDispatchMode
+
+    class Spy(base):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.moved = self.alive = self.most = 0.0

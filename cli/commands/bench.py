@@ -218,7 +218,8 @@ def bench_export(
     from ..report.output import deliver
 
     found = read_record(find_record(record))
-    deliver(export_document(found), format=format or (None if output else "csv"), output=output, force=force)  # type: ignore[arg-type]
+    chosen = format or (None if output else "csv")
+    deliver(export_document(found), format=chosen, output=output, force=force)
 
 
 @app.command("verify")

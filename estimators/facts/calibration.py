@@ -67,7 +67,7 @@ class Curve:
         for (x0, y0), (x1, y1) in pairwise(points):
             if size <= x1:
                 share = math.log(size / x0) / math.log(x1 / x0)
-                return y0 * (y1 / y0) ** share
+                return float(y0 * (y1 / y0) ** share)
         return points[-1][1]
 
 
