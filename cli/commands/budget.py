@@ -10,7 +10,7 @@ import typer
 
 from ...estimators.budget.build import Budget, build
 from ...estimators.errors import AnswerIsNo, InputError
-from ...estimators.facts.budget_file import load_budget, parse_budget, scenario_names, scenario_text
+from ...estimators.facts.budget_file import load_budget, parse_budget, scenario_names, scenario_text, schema_path
 from ...estimators.facts.catalog import load_catalog
 from ...estimators.units import show_usd
 from ..options import CatalogOption, ForceOption, FormatOption, OutputOption, naming, usd
@@ -49,7 +49,7 @@ FailOverOption = Annotated[
         rich_help_panel=WHAT_PANEL,
     ),
 ]
-DEFAULT_FILE = Path("budget.yaml")
+DEFAULT_FILE, SCHEMA_FILE = Path("budget.yaml"), "budget.schema.json"
 
 
 @app.command()
@@ -58,7 +58,11 @@ def init(
         Path | None, typer.Argument(metavar="FILE", help="Where to write; budget.yaml. A dash is stdout.")
     ] = None,
     scenario: ScenarioOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
+    with_schema: Annotated[
+        bool,
+        typer.Option("--schema", help="Write budget.schema.json beside it too, so that editors complete and check."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files where they exist.")] = False,
 ) -> None:
     """Write a commented budget to start from."""
     if scenario is None:
@@ -67,14 +71,21 @@ def init(
         name, text = scenario_text(scenario)
     target = file or DEFAULT_FILE
     if str(target) == "-":
+        if with_schema:
+            raise InputError("--schema: it has no effect on stdout; name a file, or use `flopwise budget schema`.")
         sys.stdout.write(text)
         return
+    beside = target.parent / SCHEMA_FILE
     if target.is_dir():
         raise InputError(f"'{target}' is a folder; name a file.")
-    if target.exists() and not force:
-        raise InputError(f"'{target}' exists; add --force to replace it, or name another file.")
     if target.suffix.lower() not in (".yaml", ".yml"):
         raise InputError(f"'{target}' does not end in .yaml; a budget is YAML.")
+    for path in (target, beside) if with_schema else (target,):
+        if path.exists() and not force:
+            raise InputError(f"'{path}' exists; add --force to replace it, or name another file.")
+    if with_schema:
+        write_atomically(beside, schema_path().read_bytes())
+        text = f"# yaml-language-server: $schema={SCHEMA_FILE}\n{text}"
     write_atomically(target, text.encode())
     print(f"Wrote {target} ({name}). Edit it, then `flopwise budget show {target}`.", file=sys.stderr)
 
@@ -104,6 +115,12 @@ def scenarios(format: FormatOption = None, output: OutputOption = None, force: F
         next_commands=(f"flopwise budget init --scenario {rows[0][0]}",),
     )
     deliver(document, format=format, output=output, force=force)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of budget files, for editors that complete and check them."""
+    sys.stdout.write(schema_path().read_text(encoding="utf-8"))
 
 
 @app.command()

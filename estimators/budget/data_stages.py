@@ -111,7 +111,7 @@ def _cost_draft(item: DataItem, line: CostLine, context: Context) -> Draft:
     return Draft(
         item=f"{item.what}: {line.what}",
         category=Category.DATA,
-        amount=line.quantity.scaled(1 / line.per),
+        amount=line.quantity.scaled(1 / line.per, line.unit_cost.unit.partition("/")[2] if line.per != 1 else None),
         price=_rate_price(line.unit_cost, context),
         driver=f"amount of '{item.what}'",
     )

@@ -56,8 +56,15 @@ def scenario_text(typed: str) -> tuple[str, str]:
     """
     from ..names import resolve
 
-    name = resolve(typed, scenario_names(), kind="scenario", listing="flopwise budget scenarios")
+    words = [word for name in scenario_names() for word in name.split("-")]
+    short = {word: name for name in scenario_names() for word in name.split("-") if words.count(word) == 1}
+    name = resolve(typed, scenario_names(), kind="scenario", aliases=short, listing="flopwise budget scenarios")
     return name, (package_folder() / SCENARIO_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def schema_path() -> Path:
+    """Return the JSON Schema that says the grammar to editors."""
+    return package_folder() / "data" / "budget.schema.json"
 
 
 def _text(path: Path) -> str:
