@@ -53,13 +53,13 @@ def _build(bench: Bench, kernel: str, size: int) -> Built:
     a, b, c = (bench.random(count) for _ in range(3))
     run: Callable[[], Any]
     if kernel == "copy":
-        run = lambda: a.copy_(b)  # noqa: E731
+        run = lambda: a.copy_(b)
     elif kernel == "scale":
-        run = lambda: torch.mul(b, _FACTOR, out=a)  # noqa: E731
+        run = lambda: torch.mul(b, _FACTOR, out=a)
     elif kernel == "add":
-        run = lambda: torch.add(b, c, out=a)  # noqa: E731
+        run = lambda: torch.add(b, c, out=a)
     else:
-        run = lambda: torch.add(b, c, alpha=_FACTOR, out=a)  # noqa: E731
+        run = lambda: torch.add(b, c, alpha=_FACTOR, out=a)
 
     def wanted() -> Any:
         first, second = b.double(), c.double()

@@ -133,8 +133,8 @@ class Session:
             if self.bench.is_out_of_memory(error):
                 self.bench.free()
                 return _without(trial, OUT_OF_MEMORY, "the allocator gave up")
-            if _lost_rank(error):
-                raise Stopped(f"a rank is gone during {trial.id}: {_first_line(error)}") from None
+            if sign := _lost_rank(error):
+                raise Stopped(f"another rank is gone during {trial.id} ({sign})") from None
             return _without(trial, FAILED, _first_line(error))
 
     def _measured(self, trial: Trial, seconds: float) -> Case:
@@ -193,8 +193,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().partition("\n")[0] or type(error).__name__)[:200]
 
 
-def _lost_rank(error: BaseException) -> bool:
-    """Whether an error of a collective means that another process of the group has gone."""
+def _lost_rank(error: BaseException) -> str:
+    """Return the sign in an error of a collective that another process of the group has gone, "" without one."""
     text = f"{type(error).__name__} {error}".lower()
     signs: tuple[str, ...] = (
         "connection closed by peer",
@@ -204,4 +204,4 @@ def _lost_rank(error: BaseException) -> bool:
     )
     signs += ("distbackenderror", "distnetworkerror", "nccl communicator was aborted", "remote process exited")
     signs += ("timed out waiting", "socket timeout", "application timeout")
-    return any(sign in text for sign in signs)
+    return next((sign for sign in signs if sign in text), "")

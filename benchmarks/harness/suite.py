@@ -267,9 +267,10 @@ class _ended_by_signal:
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, _stop)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+            # A run that was ended has its record to write and its reason to say before it goes.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if kind is Stopped else self._before)
 
 
 def _stop(number: int, frame: object) -> None:

@@ -20,7 +20,9 @@ BAND, BASIS = "95 %", "order statistics of the samples"
 
 def record_document(record: Record, *, show_all: bool) -> Document:
     """Return one record: device, best rates, whole steps; all cases with `show_all`."""
-    sections: list[Table | Facts] = [_device(record), _best(record)]
+    sections: list[Table | Facts] = [_device(record)]
+    if _best_cases(record):
+        sections.append(_best(record))
     steps = [case for suite in ("layer", "training step", "decode step") for case in record.of(suite)]
     steps = [case for case in steps if case.number("hidden") > 64]
     if steps:
