@@ -42,10 +42,12 @@ def step_trials(scope: Scope) -> Iterator[Trial]:
     if scope.is_cpu:
         models = [(size("gpt", 8, 32, 64, head_dim=16), 16), (size("llama", 8, 32, 64, head_dim=16), 16)]
         models += [(size("gpt", 3, 320, 6144), 256), (size("llama", 3, 448, 6144), 256)]
+        models += [(size("gpt", 4, 448, 12288), 64)]  # many parameters, few tokens: what they cost by themselves
         models += [] if scope.is_quick else [(size("gpt", 4, 640, 16384), 512), (size("llama", 6, 576, 16384), 384)]
     else:
         models = [(size("gpt", 16, 64, 64), 16), (size("llama", 16, 64, 64), 16)]
         models += [(size("gpt", 12, 1024, 32768), 1024), (size("llama", 12, 1280, 32768), 1024)]
+        models += [(size("gpt", 16, 1280, 32768), 128)]
     for dims, tokens in models:
         yield _step(dims, tokens, scope)
 
@@ -56,10 +58,18 @@ def decode_trials(scope: Scope) -> Iterator[Trial]:
 
     if scope.is_cpu:
         models = [(size("gpt", 8, 32, 64, head_dim=16), 8), (size("llama", 8, 32, 64, head_dim=16), 8)]
-        models += [(size("gpt", 4, 384, 8192), 128), (size("llama", 5, 896, 16384), 256)]
+        models += [
+            (size("gpt", 4, 384, 8192), 128),
+            (size("llama", 5, 896, 16384), 256),
+            (size("llama", 8, 256, 4096), 64),
+        ]
     else:
         models = [(size("gpt", 16, 64, 64), 8), (size("llama", 16, 64, 64), 8)]
-        models += [(size("llama", 16, 2048, 32768), 512)]
+        models += [
+            (size("llama", 16, 2048, 32768), 512),
+            (size("gpt", 24, 1024, 32768), 128),
+            (size("llama", 32, 512, 8192), 64),
+        ]
     for dims, context in models:
         yield _decode(dims, context, scope)
 

@@ -236,6 +236,8 @@ def _peak_on_host(torch: Any, step: Callable[[], object]) -> float:
     for each in tensors:
         if each.is_leaf and each.requires_grad:
             each.grad = None  # the profiler would not see them go
+    del tensors, each
+    gc.collect()
     tensors = [each for each in gc.get_objects() if _is_tensor(torch, each) and each.device.type == "cpu"]
     alive = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
     del tensors

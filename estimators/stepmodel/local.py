@@ -2,11 +2,12 @@
 
 The operator list is the planner's; the rates are those of a calibration and nothing else. A step is
 
-    t = f (products + attention + norms, activations, sums + loss + embedding + optimizer) + (layers + 1) h
+    t = f (products + attention + norms, activations, sums + loss + embedding + optimizer) + g P + (layers + 1) h
 
-with h the host's time per layer, from a step of a tiny model, and f what whole steps take over the sum of their kernels
-(fresh memory, copies between layouts, framework), from the small training steps in the record. On an accelerator the
-host works beside the device and only the larger of both counts. Decoding streams every weight once.
+with h the host's time per layer, from a step of a tiny model; f what whole steps take over the sum of their kernels
+(copies between layouts, the framework) and g the seconds per parameter for gradients in fresh memory, both from the small
+training steps in the record. On an accelerator the host works beside the device and only the larger of both counts.
+Decoding streams every weight once.
 
 Memory is that of the allocator: weights, gradients, two moments of AdamW, and what backward keeps, at the instant of the
 step that needs most.
@@ -18,14 +19,25 @@ import math
 from functools import lru_cache
 
 from ..errors import InputError
-from ..facts.calibration import BACKWARD, FEW_ROWS, FORWARD, STEP, Calibration, MeasuredStep, ProductLine
-from ..frozen import dataclass
+from ..facts.calibration import (
+    BACKWARD,
+    FEW_ROWS,
+    FORWARD,
+    STEP,
+    Calibration,
+    MeasuredStep,
+    ProductLine,
+    non_negative,
+)
+from ..frozen import dataclass, replace
 from ..models.expansion import expand, expand_decode
 from ..models.operators import Operator, OperatorKind
 from ..models.parameters import count_parameters
 from ..models.shape import AttentionShape, FeedForwardShape, LayerShape, ModelShape, StackShape
 
 _TINY = 64  # a measured model up to this width shows the host, not the device
+_PER_PARAM_S = 1e-9  # scale of g, so that both unknowns are of like size
+_MOST_HOST = 4.0  # times the host of a tiny model that a decode step can take
 _OVERLAP = 4  # power of the smooth maximum of host and device
 _BAND = 1.28  # standard deviations on either side of 80 %
 _LEAST_SPREAD = 0.08  # no few calibrating steps can promise less
@@ -59,8 +71,9 @@ def train_seconds(
         InputError: the calibration lacks a part that is needed.
     """
     parts = _train_parts(shape, calibration, sequence_tokens, sequences, format)
-    host, factor, spread = _tied(calibration, _kind(shape), is_decode=False)
-    return _joined(parts, calibration, (shape.layers + 1) * host, factor, spread)
+    tie = _tied(calibration, is_decode=False)
+    fresh = tie.second * float(count_parameters(shape).total)
+    return _joined(parts, calibration, tie, fresh, "fresh gradients", (shape.layers + 1) * tie.host(_kind(shape)))
 
 
 def decode_seconds(
@@ -72,16 +85,21 @@ def decode_seconds(
         InputError: the calibration lacks a part that is needed.
     """
     parts = _decode_parts(shape, calibration, context_tokens, sequences, format)
-    host, factor, spread = _tied(calibration, _kind(shape), is_decode=True)
-    return _joined(parts, calibration, (shape.layers + 1) * host, factor, spread)
+    tie = _tied(calibration, is_decode=True)
+    host = tie.second * (shape.layers + 1) * tie.host(_kind(shape))
+    return _joined(parts, calibration, tie, 0.0, "", host)
 
 
-def _joined(parts: dict[str, float], calibration: Calibration, host: float, factor: float, spread: float) -> LocalTime:
-    device = factor * math.fsum(parts.values())
+def _joined(
+    parts: dict[str, float], calibration: Calibration, tie: _Tie, more: float, name: str, host: float
+) -> LocalTime:
+    shown = {part: value * tie.factor for part, value in parts.items()}
+    if more:
+        shown[name] = more
+    device = math.fsum(shown.values())
     seconds = _together(device, host, calibration)
-    shown = {name: value * factor for name, value in parts.items()}
     shown["host and launches"] = seconds - device
-    ratio = math.exp(_BAND * max(spread, _LEAST_SPREAD))
+    ratio = math.exp(_BAND * max(tie.spread, _LEAST_SPREAD))
     return LocalTime(seconds=seconds, low=seconds / ratio, high=seconds * ratio, parts=tuple(shown.items()))
 
 
@@ -96,9 +114,28 @@ def _kind(shape: ModelShape) -> str:
     return "llama" if shape.position == "rope" else "gpt"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tie:
+    """What whole steps of the record say: host seconds per layer by architecture, the factor on kernels, and `second`.
+
+    `second` is seconds per parameter in training (memory that is mapped anew for gradients in every step) and a factor on
+    the host's time in decoding (its caches are swept by the weights).
+    """
+
+    hosts: tuple[tuple[str, float], ...]
+    factor: float
+    second: float
+    spread: float
+
+    def host(self, kind: str) -> float:
+        """Return the host's seconds per layer."""
+        known = dict(self.hosts)
+        return known.get(kind, sum(known.values()) / len(known))
+
+
 @lru_cache(maxsize=16)
-def _tied(calibration: Calibration, kind: str, *, is_decode: bool) -> tuple[float, float, float]:
-    """Return host seconds per layer, the factor of whole steps over kernels, and the spread of its logarithm."""
+def _tied(calibration: Calibration, *, is_decode: bool) -> _Tie:
+    """Return what the steps of a record say, by least relative squares of two non-negative unknowns."""
     steps = [step for step in calibration.steps if step.is_decode is is_decode]
     tiny = [step for step in steps if step.hidden <= _TINY]
     others = [step for step in steps if step.hidden > _TINY]
@@ -107,18 +144,35 @@ def _tied(calibration: Calibration, kind: str, *, is_decode: bool) -> tuple[floa
         raise InputError(
             f"the measurement {calibration.record} has no {what} steps; measure with `flopwise bench run` without --only."
         )
-    device = calibration.kind == "cpu"
+    on_cpu = calibration.kind == "cpu"
     hosts = {
-        step.kind: max(0.0, step.seconds - device * _kernels(step, calibration)) / (step.layers + 1) for step in tiny
+        step.kind: max(0.0, step.seconds - on_cpu * _kernels(step, calibration)) / (step.layers + 1) for step in tiny
     }
-    usual = sum(hosts.values()) / len(hosts)
-    logs = []
+    tie = _Tie(hosts=tuple(hosts.items()), factor=1.0, second=1.0, spread=0.0)
+    rows, left = [], []
     for step in others:
-        left = step.seconds - (step.layers + 1) * hosts.get(step.kind, usual) if device else step.seconds
-        logs.append(math.log(max(left, 0.2 * step.seconds) / _kernels(step, calibration)))
-    mean = sum(logs) / len(logs)
-    spread = math.sqrt(sum((each - mean) ** 2 for each in logs) / max(1, len(logs) - 1))
-    return hosts.get(kind, usual), math.exp(mean), spread
+        host = (step.layers + 1) * tie.host(step.kind) if on_cpu else 0.0
+        kernels = _kernels(step, calibration)
+        if is_decode:
+            rows.append([kernels / step.seconds, host / step.seconds])
+            left.append(1.0)
+        else:
+            params = float(count_parameters(_shape(step)).total)
+            rows.append([kernels / step.seconds, _PER_PARAM_S * params / step.seconds])
+            left.append(max(0.2, 1.0 - host / step.seconds))
+    if len(others) < 3:  # too few for two unknowns
+        rows = [[row[0], 0.0] for row in rows]
+        if is_decode:
+            left = [1.0 - (step.layers + 1) * tie.host(step.kind) * on_cpu / step.seconds for step in others]
+    factor, second = non_negative(rows, left)
+    factor = factor or 1.0
+    if is_decode:
+        second = min(max(second, 1.0), _MOST_HOST)
+    logs = [
+        math.log(max(0.1, factor * row[0] + second * row[1] + (1.0 - t))) for row, t in zip(rows, left, strict=True)
+    ]
+    spread = math.sqrt(sum(each**2 for each in logs) / max(1, len(logs) - 1))
+    return replace(tie, factor=factor, second=second if is_decode else second * _PER_PARAM_S, spread=spread)
 
 
 def _kernels(step: MeasuredStep, calibration: Calibration) -> float:
