@@ -76,6 +76,13 @@ VERBS: tuple[Verb, ...] = (
         "flopwise serve --model llama-3.1-8b --requests-per-second 20 --on h100",
     ),
     Verb(
+        "compare",
+        "compare:compare",
+        PLAN,
+        "Models x chips x clouds x sizes, ranked.",
+        "flopwise compare --model 1B,7B --tokens 100B --on h100-sxm,h200",
+    ),
+    Verb(
         "budget",
         "budget:app",
         DATA,
