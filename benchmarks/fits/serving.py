@@ -50,21 +50,21 @@ SPEC: Mapping[str, tuple[bool, float, Mapping[str, float], Mapping[str, float]]]
     "weight_bandwidth": (
         True,
         0.75,
-        {"generation": 0.3, "chip": 0.2, "engine": 0.5, "engine, format": 0.3, "engine, generation": 0.3},
+        {"class": 0.3, "generation": 0.3, "chip": 0.2, "engine": 0.5, "engine, format": 0.3, "engine, generation": 0.3},
         {},
     ),
     "decode_compute": (True, 0.5, {"generation": 0.3, "engine": 0.5, "generation, format": 0.3}, {}),
     "prefill_compute": (
         True,
         0.4,
-        {"generation": 0.4, "chip": 0.3, "engine": 0.5, "generation, format": 0.4, "engine, generation": 0.4},
+        {"class": 0.4, "generation": 0.4, "chip": 0.3, "engine": 0.5, "generation, format": 0.4, "engine, generation": 0.4},
         {"flops per watt": 0.7},
     ),
-    "kv_bandwidth": (True, 0.5, {"generation": 0.3, "engine": 0.5}, {}),
+    "kv_bandwidth": (True, 0.5, {"class": 0.3, "generation": 0.3, "engine": 0.5}, {}),
     "attention_compute": (True, 0.3, {"generation": 0.4, "engine": 0.5}, {}),
     "expert_compute": (True, 0.6, {"engine": 0.4, "format": 0.3}, {}),
     "expert_bandwidth": (True, 0.7, {"engine": 0.4, "format": 0.3}, {}),
-    "layer_s": (False, 2e-5, {"engine": 0.6, "generation": 0.3}, {}),
+    "layer_s": (False, 2e-5, {"class": 0.3, "engine": 0.6, "generation": 0.3}, {}),
     "mixture_layer_s": (False, 2e-5, {"engine": 0.5}, {}),
     "step_s": (False, 5e-4, {"engine": 0.6}, {}),
     "sequence_s": (False, 1e-5, {"engine": 0.6}, {}),
@@ -295,9 +295,13 @@ def out_of_fold(problem: Problem, group: NDArray[np.int64]) -> tuple[Array, list
 
 
 def bands(problem: Problem, r: Array, new_chip: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
-    """Return 10th and 90th percentiles of measured / predicted by kind; rows of a cell share one vote."""
+    """Return 10th and 90th percentiles of measured / predicted by kind; rows of a cell share one vote.
+
+    "speed" is in rates (a time per token is inverted), "first token" in times.
+    """
     kinds: dict[str, NDArray[np.bool_]] = {}
     metric = problem.metric
+    is_time = (metric == Metric.TOKEN.value) | (metric == Metric.LATENCY.value)  # speeds are counted as rates
     for name, chosen in (
         ("speed", problem.is_speed),
         ("first token", metric == Metric.FIRST.value),
@@ -309,7 +313,7 @@ def bands(problem: Problem, r: Array, new_chip: NDArray[np.bool_]) -> dict[str, 
     for name, chosen in kinds.items():
         if chosen.sum() < 30:
             continue
-        ratio = np.exp(-r[chosen])
+        ratio = np.exp(-r[chosen] * np.where(is_time[chosen], -1.0, 1.0))
         vote = 1.0 / np.bincount(problem.cell)[problem.cell[chosen]]
         order = np.argsort(ratio)
         share = (np.cumsum(vote[order]) - vote[order] / 2) / vote.sum()

@@ -232,6 +232,8 @@ def band(fit: ServingFit, metric: Metric, is_new_chip: bool) -> tuple[float, flo
     """Return measured over predicted at the 10th and 90th percentile."""
     kind = "speed" if metric.is_speed else "first token" if metric is Metric.FIRST else "prompt rate"
     chosen = fit.bands.get(f"{kind}, new chip" if is_new_chip else kind) or fit.bands["speed"]
+    if metric in (Metric.TOKEN, Metric.LATENCY):  # the band is one of rates
+        return 1 / chosen.high, 1 / chosen.low
     return chosen.low, chosen.high
 
 

@@ -408,7 +408,9 @@ def _work(setup: Setup, cells: Cells, scenario: Scenario, suite: Suite | None, f
     limits = suite.limits_s.get(model, {}) if suite else {}
     cap = setup.engine.batch * float(setup.attention_copies) if batch is None else batch
     if "max that fits" in kind or "inflight, all" in kind:
-        cap = 2048.0 * setup.attention_copies
+        # where attention may have been data parallel, each rank admits its own
+        is_spread = cells.text("dp_attention").lower().startswith("possible")
+        cap = 2048.0 * (setup.tensor if is_spread else setup.attention_copies)
     elif batch is not None and "per replica" in kind:
         cap = batch * setup.attention_copies
     elif batch is not None and "slots" in kind:

@@ -255,10 +255,10 @@ def serve(
         name, _, most = on.partition(":")
         with naming("--on"):
             chip = find_device(name, facts)
+            chips = units.read_whole(most) if most else None
         as_fitted = chip
         if calibrate is not None:
             chip = facts.accelerators[put_measured(facts, calibrate, chip.id)]
-            chips = units.read_whole(most) if most else None
         priced = PriceAsked(cloud, cloud_class, plan, price)
         if chip.id not in facts.accelerators and price is None:  # nobody rents it
             if priced.narrowed:

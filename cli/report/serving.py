@@ -83,6 +83,10 @@ def serve_document(asked: Asked, options: Sequence[Sized], catalog: Catalog) -> 
         headline=_headline(asked, best, cost),
         inputs=_inputs(asked),
         result={**_result(asked, best, cost, fit), "apis": [_api_result(each) for each in apis],
+            "curve": [
+                {"requests_per_month": requests, "own_usd_per_month": own, "api_usd_per_month": theirs}
+                for requests, own, theirs in (_curve(asked, best, apis[0]) if apis else ())
+            ],
                 "day": [_hour(each) for each in day_profile(best, asked.demand, asked.peak_over_mean)],
                 "alternatives": [_row_result(each) for each in options[1:]]},
         sections=tuple(sections),
@@ -185,6 +189,8 @@ def offline_document(
             "usd_per_million_output": found.usd_per_million,
             "output_tokens_per_s_per_chip": found.output_per_s_per_chip,
             "chips": found.chips,
+            "batch": best.replica.most,
+            "memory_per_chip": _memory_result(best),
             **_cut(best),
         },
         sections=(Facts("job", tuple(items)), _memory_table(best)),
@@ -255,8 +261,7 @@ def _latency_table(asked: Asked, best: Sized, fit: ServingFit) -> Table:
         Column("target", "Target", right=True),
     )
     demand = asked.demand
-    slow = inverse(speed_factor(fit, best.setup.accelerator.id), "s")
-    first = inverse(inverse(speed_factor(fit, best.setup.accelerator.id, "first token"), ""), "s")
+    slow, first = _token_factor(best, fit), _first_factor(best, fit)
 
     def row(name: str, latency: Latency, factor: Quantity, target: float | None) -> tuple[Cell, ...]:
         return (
@@ -393,8 +398,12 @@ def _api_table(asked: Asked, apis: Sequence[AgainstApi]) -> Table:
     return Table("apis", columns, body, caption=f"Or call an API ({chosen}other models answer differently)")
 
 
-def _curve_table(asked: Asked, best: Sized, api: AgainstApi) -> Table:
+def _curve(asked: Asked, best: Sized, api: AgainstApi) -> tuple[tuple[float, float, float], ...]:
     volume = best.requests_per_s / asked.peak_over_mean * MONTH
+    return curve(best, asked.demand, api.price, tuple(volume * factor for factor in _VOLUMES))
+
+
+def _curve_table(asked: Asked, best: Sized, api: AgainstApi) -> Table:
     columns = (
         Column("requests", "Requests a month", right=True),
         Column("own", "Own", right=True),
@@ -403,7 +412,7 @@ def _curve_table(asked: Asked, best: Sized, api: AgainstApi) -> Table:
     )
     body: tuple[tuple[Cell, ...], ...] = tuple(
         (Value(requests, "count"), Value(own, "usd"), Value(theirs, "usd"), "own" if own < theirs else "API")
-        for requests, own, theirs in curve(best, asked.demand, api.price, tuple(volume * factor for factor in _VOLUMES))
+        for requests, own, theirs in _curve(asked, best, api)
     )
     return Table(
         "curve", columns, body, caption="The bill over volume: replicas by the staircase, the API by the token"
@@ -582,8 +591,8 @@ def _result(asked: Asked, best: Sized, cost: TokenCost | None, fit: ServingFit) 
         "requests_per_s": best.requests_per_s,
         "output_tokens_per_s": best.requests_per_s * traffic.output_tokens,
         "capacity_requests_per_s": speed.scaled(best.at_capacity.requests_per_s * best.replicas, "count"),
-        "first_token_s": _latency(load.first),
-        "time_per_token_s": _latency(load.token),
+        "first_token_s": _latency(load.first, _first_factor(best, fit)),
+        "time_per_token_s": _latency(load.token, _token_factor(best, fit)),
         "prefill_s": load.prefill_s,
         "step_s": load.step_s,
         "prefill_busy": load.prefill_busy,
@@ -591,19 +600,31 @@ def _result(asked: Asked, best: Sized, cost: TokenCost | None, fit: ServingFit) 
         "usd_per_million_output": cost.output_usd if cost else None,
         "full_usd_per_million_input": cost.full_input_usd if cost else None,
         "full_usd_per_million_output": cost.full_output_usd if cost else None,
-        "memory_per_chip": {
-            "weights_bytes": memory.weights,
-            "reserve_bytes": memory.reserve,
-            "cache_bytes": memory.cache,
-            "unused_bytes": memory.unused,
-            "usable_bytes": memory.total,
-        },
+        "memory_per_chip": _memory_result(best),
         "cache_tokens_per_replica": memory.cache_tokens,
     }
 
 
-def _latency(latency: Latency) -> dict[str, float]:
-    return {"mean": latency.mean, "p50": latency.p50, "p90": latency.p90, "p99": latency.p99}
+def _latency(latency: Latency, factor: Quantity) -> dict[str, object]:
+    return {"mean": factor.scaled(latency.mean, "s"), "p50": latency.p50, "p90": latency.p90, "p99": latency.p99}
+
+
+def _token_factor(best: Sized, fit: ServingFit) -> Quantity:
+    """Seconds per token are the inverse of a speed; the bands are kept as measured over predicted speed."""
+    return inverse(speed_factor(fit, best.setup.accelerator.id), "s")
+
+
+def _first_factor(best: Sized, fit: ServingFit) -> Quantity:
+    return speed_factor(fit, best.setup.accelerator.id, "first token").scaled(1.0, "s")
+
+
+def _memory_result(best: Sized) -> dict[str, object]:
+    memory = serving_memory(best.setup)
+    parts = {"weights": memory.weights, "reserve": memory.reserve, "cache": memory.cache, "unused": memory.unused}
+    made: dict[str, object] = {f"{name}_bytes": value for name, value in parts.items()}
+    made["usable_bytes"] = memory.total
+    made["shares"] = {name: value / memory.total for name, value in parts.items()}
+    return made
 
 
 def _cut(each: Sized) -> dict[str, object]:
