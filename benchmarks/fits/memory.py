@@ -48,7 +48,7 @@ PRIORS: Mapping[str, Prior] = {
     "ragged_cache_share": (0.2, 0.15, False),
     "state_cache_share": (0.02, 0.03, False),
     "buffer_bytes": (2.0e9, 0.7, True),
-    "shard_gradient_bytes": (6.0, 0.5, True),
+    "shard_gradient_bytes": (8.0, 0.5, True),
     "quantised_extra_bits": (2.0, 2.0, False),
     "chunked_loss_bytes_per_logit": (2.0, 0.5, True),
     "stage3_step_bytes": (6.0, 2.0, False),  # fp32 gradients of the shard and what they are made from

@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...estimators import frozen
 from ...estimators.errors import FlopwiseError
 from ...estimators.facts.efficiency import fold_of
 from ...estimators.facts.memory import MemoryFacts, load_memory_facts, load_memory_folds
 from ...estimators.memory.overhead import MemoryKind
 from ...estimators.memory.training import TrainingMemory, training_memory
+from ...estimators.training.layout import Recompute
 from ...estimators.units import GIB
 from .memory_cases import MemoryCase, complete
 from .rows import MeasuredRow, read_rows
@@ -29,6 +31,7 @@ from .rows import MeasuredRow, read_rows
 if TYPE_CHECKING:
     from ...estimators.facts.catalog import Catalog
 
+FILLED_SHARE = 0.9  # of the card that a job fills whose recomputation was tuned to fit; a guess
 SHIPPED = Path(__file__).parents[2] / "data" / "measured" / "training_memory.csv"
 
 
@@ -146,7 +149,7 @@ def score(row: MeasuredRow, catalog: Catalog, facts: MemoryFacts) -> MemoryResul
             states_only=None,
             reason=reason,
         )
-    low, mid, high = memory.peak.low, memory.peak.mid, memory.peak.high
+    memory, low, mid, high = _as_run(case, memory, facts)
     if case.is_boundary:  # what it needs, against the card
         low, mid, high = (memory.needed_bytes / mid * value for value in (low, mid, high))
     elif case.kind is not MemoryKind.ALLOCATED:
@@ -163,6 +166,18 @@ def score(row: MeasuredRow, catalog: Catalog, facts: MemoryFacts) -> MemoryResul
         guessed=case.guessed,
         states_only=_states_only(memory),
     )
+
+
+def _as_run(case: MemoryCase, memory: TrainingMemory, facts: MemoryFacts) -> tuple[TrainingMemory, float, float, float]:
+    """Return memory and range of the job as an expert would run it: recomputing until it fits, where that is unsaid."""
+    peak = memory.peak
+    if not case.may_recompute or memory.fits:
+        return memory, peak.low, peak.mid, peak.high
+    lean = predict(replace(case, recipe=frozen.replace(case.recipe, recompute=Recompute.FULL)), facts)
+    if not lean.fits:
+        return lean, lean.peak.low, lean.peak.mid, lean.peak.high
+    filled = max(lean.peak.mid, FILLED_SHARE * lean.usable_bytes)  # as few layers as are needed are recomputed
+    return lean, lean.peak.low, filled, lean.usable_bytes
 
 
 def predict(case: MemoryCase, facts: MemoryFacts) -> TrainingMemory:

@@ -16,8 +16,10 @@ from ...estimators.facts.records import Accelerator
 from ...estimators.memory.overhead import MemoryKind
 from ...estimators.models.shape import ModelShape
 from ...estimators.training.layout import (
+    Adapter,
     Framework,
     Layout,
+    Offload,
     Optimizer,
     Precision,
     Recipe,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 SHORT_EXAMPLE_TOKENS = 512  # the longest of a few hundred instruction examples; a guess (all of Alpaca: 1,304)
 RELEASE_TEST_ACCELERATORS = 128  # Megatron's release tests do not state theirs; a guess
+_FINE_TUNING = (Framework.LITGPT, Framework.HUGGING_FACE, Framework.MS_SWIFT, Framework.UNSLOTH, Framework.TORCHTUNE)
 _CHECKPOINTING = (
     Framework.HUGGING_FACE,
     Framework.MS_SWIFT,
@@ -55,6 +58,12 @@ class MemoryCase:
     only_last_stage: bool
     is_boundary: bool
     guessed: tuple[str, ...]
+
+    @property
+    def may_recompute(self) -> bool:
+        """Whether recomputation is unsaid where people switch it on as memory asks for it: pre-training at scale."""
+        unsaid = "recompute" in self.guessed and self.recipe.recompute is Recompute.NONE
+        return unsaid and self.recipe.framework not in _FINE_TUNING
 
 
 def complete(row: MeasuredRow, catalog: Catalog) -> MemoryCase | str:
@@ -161,7 +170,7 @@ def _layout(row: MeasuredRow, settings: Settings, guessed: list[str]) -> Layout:
 
 def _recipe(settings: Settings, layout: Layout, guessed: list[str]) -> Recipe:
     framework = settings.framework
-    recompute = settings.recompute
+    recompute, offload = _said_recompute(settings)
     if recompute is None:
         checkpoints = framework in _CHECKPOINTING or (framework is Framework.LITGPT and layout.zero is Zero.PARAMETERS)
         recompute = Recompute.FULL if checkpoints else Recompute.NONE
@@ -182,11 +191,11 @@ def _recipe(settings: Settings, layout: Layout, guessed: list[str]) -> Recipe:
         optimizer=optimizer or Optimizer.ADAMW,
         recompute=recompute,
         flash_attention=_keeps_no_scores(settings),
-        adapter=settings.adapter,
+        adapter=_adapter(settings),
         fp32_weights=not settings.pure_weights,
         autocast=settings.autocast,
         bf16_moments=settings.bf16_moments,
-        offload=settings.offload,
+        offload=offload,
         framework=framework,
         compiled=bool(settings.compiled),
         step_in_backward=step_in_backward,
@@ -194,6 +203,24 @@ def _recipe(settings: Settings, layout: Layout, guessed: list[str]) -> Recipe:
         dropout=_has_dropout(settings),
         grouped_kernel="FA" in text or "FLASHATTENTION" in text,
     )
+
+
+def _said_recompute(settings: Settings) -> tuple[Recompute | None, tuple[Offload, ...]]:
+    """What is recomputed as far as memory goes: tensors that go to the host are as good as not kept."""
+    text = settings.recompute_text.lower()
+    if "offload" in text:
+        return Recompute.FULL, tuple({*settings.offload, Offload.ACTIVATIONS})
+    if "every other" in text:  # half of the layers: near to half of each layer
+        return Recompute.PRODUCTS, settings.offload
+    return settings.recompute, settings.offload
+
+
+def _adapter(settings: Settings) -> Adapter | None:
+    """Under an fp8 recipe the frozen base is kept in fp8."""
+    adapter = settings.adapter
+    if adapter and adapter.base_bits == 16 and settings.precision is Precision.FP8:
+        return frozen.replace(adapter, base_bits=8.0)
+    return adapter
 
 
 def _keeps_no_scores(settings: Settings) -> bool:

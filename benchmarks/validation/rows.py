@@ -20,7 +20,7 @@ from ...estimators.errors import InputError
 from ...estimators.models.shape import ModelShape
 from ...estimators.training.layout import Adapter, Framework, Offload, Optimizer, Precision, Recompute, Zero
 from . import spellings
-from .chips import find_accelerator as find_accelerator
+from .chips import find_accelerator
 from .columns import option, shape_from_columns
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ class Settings:
     optimizer: Optimizer | None
     bf16_moments: bool
     recompute: Recompute | None
+    recompute_text: str  # in the row's words
     flash_attention: bool | None
     attention_text: str  # what the row says about attention and software, for its kernels
     compiled: bool | None
@@ -222,6 +223,7 @@ def read_settings(row: MeasuredRow, catalog: Catalog) -> Settings | None:
         optimizer=_optimizer(cells, optimizer_text),
         bf16_moments="bf16 moments" in optimizer_text or "bf16 moments" in notes,
         recompute=_recompute(cells, notes),
+        recompute_text=cells.text("recompute"),
         flash_attention=spellings.flash_attention(cells.text("flash_attention")),
         attention_text=f"{cells.text('flash_attention')} {cells.text('framework')}",
         compiled=spellings.yes(cells.text("compile")) or ("liger" in cells.text("framework").lower() or None),
@@ -259,8 +261,9 @@ def _is_chunked(notes: str, framework: str) -> bool:
     step = low.partition("cumulative step ")[2]
     if step[:1].isdigit():
         return int(step.split(":")[0]) >= 4  # torchtune's cumulative table: chunked loss joins at step 4
-    # Axolotl's example recipes switch cut cross-entropy on
-    return any(word in low for word in ("chunked cross", "liger", "unsloth", "fused linear cross", "axolotl"))
+    # Axolotl's example recipes switch cut cross-entropy on, LLM Foundry's the fused loss
+    words = ("chunked cross", "liger", "unsloth", "fused linear cross", "axolotl", "foundry", "composer")
+    return any(word in low for word in words)
 
 
 def _interleave(notes: str, layers: int, pp: int | None) -> int | None:
@@ -308,3 +311,16 @@ def by_source(rows: Sequence[MeasuredRow]) -> dict[str, list[MeasuredRow]]:
     for row in rows:
         groups.setdefault(row.source, []).append(row)
     return groups
+
+
+__all__ = [
+    "MEASURED_COLUMNS",
+    "Cells",
+    "MeasuredRow",
+    "Settings",
+    "by_source",
+    "find_accelerator",
+    "read_rows",
+    "read_settings",
+    "split_row",
+]
