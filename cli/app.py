@@ -161,7 +161,13 @@ VERBS: tuple[Verb, ...] = (
         MEASURE,
         "The errors of this version.",
         "flopwise validate params",
-        ("flopwise validate scaling", "flopwise validate training", "flopwise validate memory"),
+        (
+            "flopwise validate scaling",
+            "flopwise validate training",
+            "flopwise validate memory",
+            "flopwise validate serving",
+            "flopwise validate runs",
+        ),
     ),
 )
 
