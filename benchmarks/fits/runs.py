@@ -2,10 +2,10 @@
 
     python -m flopwise.benchmarks.fits.runs [--rows training_runs.csv]
 
-Every scored row of quality A or B whose hours are those of one phase is predicted from steps and itemised losses alone; of ln(reported /
-predicted) each organisation counts once, by its median, and the factor is the mean of these. Each organisation is then
-left out in turn: its rows' errors under the factor of the others are what is quoted, and their scatter, less that of the
-step time itself, is the band. Rows that are tokens over a stated speed have no part in it, for no run is in them.
+Every scored row of quality A or B whose hours are those of one phase is predicted from its steps alone; of ln(reported
+/ predicted) each organisation counts once, by its median, and the factor is the mean of these. Each organisation is
+then left out in turn: its rows' errors under the factor of the others are what is quoted, and their scatter, less that
+of the step time itself, is the band. Rows that are tokens over a stated speed have no part in it, for no run is in them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ...estimators.errors import FlopwiseError
 from ...estimators.facts.catalog import load_catalog
 from ...estimators.facts.run_losses import RunKind
 from ...estimators.training.run import cluster_share
+from ...estimators.units import HOUR
 from ..validation.rows import read_rows
 from ..validation.run_cases import Unsupported
 from ..validation.runs import HOURS, kind_of, predict_run, worth_scoring
@@ -54,6 +55,7 @@ def points(path: Path) -> tuple[Point, ...]:
             continue
         kind = kind_of(row, run)
         hours = row.measured.number(HOURS)
+        alone = run.answer.run.train_s.mid * run.case.accelerators / HOUR
         if kind is None or run.case.is_mixed or not hours:
             continue
         step = run.answer.choice.time.step_time_s
@@ -61,7 +63,7 @@ def points(path: Path) -> tuple[Point, ...]:
         share = 1.0
         if kind is RunKind.CLUSTER:
             share = cluster_share(run.answer.choice.layout, run.case.job.accelerator)
-        excess = math.log(max(0.1, 1.0 + (hours / run.hours.mid - 1.0) / share))
+        excess = math.log(max(0.1, 1.0 + (hours / alone - 1.0) / share))
         found.append(Point(row.id, kind, run.case.organisation, row.configuration.text("model"), excess, sigma))
     return tuple(found)
 
@@ -123,7 +125,7 @@ def main() -> None:
         for name, values in by.items():
             print(f"  {name}: {math.exp(folded.get(name, middle)):.3f}, residuals {[round(v, 2) for v in values]}")
     head = {
-        "about": "hours of published whole runs over those of their steps and itemised losses; 80 % bands",
+        "about": "hours of published whole runs, start-up aside, over those of their steps alone; 80 % bands",
         "command": "python -m flopwise.benchmarks.fits.runs",
         "source": "published runs (shared/data/measured/training_runs.csv), scored, hours of one phase",
         "method": "mean over organisations of each one's median; errors with the organisation left out",

@@ -48,8 +48,7 @@ _PHASES = re.compile(
     r"all training|full training|post-training|long context|whole family|sum of|repeats|upper bound|multimodal",
 )
 _DISTILLED = re.compile(r"distill|pruned")
-_PARTIAL_MULTIPLE = 0.12  # a shape whose count is further from the stated one than this is another model
-_LARGEST_NODE_SHARE = 8
+_ANOTHER_MODEL = 0.12  # a shape whose count is further from the stated one than this is another model
 
 
 class Unsupported(Exception):
@@ -138,7 +137,7 @@ def _shape(said: Cells) -> ModelShape:
                 if reading and "shape by size" not in reading.filled:
                     found.append(reading.shape)
     if total:
-        found = [shape for shape in found if _off(shape, total) <= _PARTIAL_MULTIPLE]
+        found = [shape for shape in found if _off(shape, total) <= _ANOTHER_MODEL]
         if not found:
             size = f"{total / 1e9:.4g}B" + (f"-A{active / 1e9:.4g}B" if is_mixture and active else "")
             if is_mixture and not active:

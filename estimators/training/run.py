@@ -1,12 +1,12 @@
 """A whole run: steps, hours, money and energy, with what is lost beside the steps shown apart from the MFU.
 
-    wall = start-up + f x train x (1 + evaluation + checkpoints + failures)
+    wall = start-up + train x max(f, 1 + evaluation + checkpoints + failures)
     checkpoints = delta / tau            tau = sqrt(2 delta M), delta the stall of one checkpoint, M the mean time
     failures    = (tau / 2 + R) / M      between failures of the whole job, R the restart (Young 1974; Daly 2006)
 
-f is what the hours of published whole runs are over that of steps at the speed of a benchmark, fitted on them
-(`data/efficiency/runs.yaml`): loss spikes and rollbacks, waiting for people, slow nodes and data, stretches with another
-batch or length, software not tuned to the last. Inside one node f is 1. Goodput is train / wall. Every rate stands in
+f is what the hours of published whole runs are over those of steps at the speed of a benchmark, fitted on them
+(`data/efficiency/runs.yaml`): besides what is itemised, loss spikes and rollbacks, waiting for people, slow nodes and
+data, stretches with another batch or length, software not tuned to the last. Inside one node f is 1. Goodput is train / wall. Every rate stands in
 `data/run_overheads.yaml` with its source; guesses are marked there.
 Cost is accelerator-hours times the price, nothing else.
 """
@@ -164,12 +164,15 @@ def cluster_share(layout: Layout, accelerator: Accelerator) -> float:
 
 
 def _beyond(beyond: RunLoss, train: Quantity, losses: tuple[Loss, ...]) -> Loss:
-    """Return the loss that multiplies everything but the start-up by the factor of published runs."""
-    rest = math.fsum((train.mid, *(loss.seconds.mid for loss in losses if loss.name != START_UP)))
+    """Return the loss that brings the run, start-up aside, to the published multiple of its steps.
+
+    Published totals hold evaluation, checkpoints and failures too, so only what these leave of the multiple is added.
+    """
     f = beyond.factor
-    low = max(1.0, f.low)  # a run can be faster than our steps, but it cannot gain time beside them
-    seconds = Quantity((low - 1) * rest, (f.mid - 1) * rest, (f.high - 1) * rest, "s", f.band, f.basis)
-    return Loss(BEYOND[beyond.kind], seconds, f"{low - 1:+.0%} to {f.high - 1:+.0%} in {f.basis}", False)
+    itemised = math.fsum(loss.seconds.mid for loss in losses if loss.name != START_UP) / train.mid
+    low, mid, high = (max(0.0, value - 1.0 - itemised) * train.mid for value in (f.low, f.mid, f.high))
+    why = f"what is left of {f.mid:.2f} ({f.low:.2f} to {f.high:.2f}) times the steps, as {f.basis}"
+    return Loss(BEYOND[beyond.kind], Quantity(low, mid, high, "s", f.band, f.basis), why, False)
 
 
 def _losses(
