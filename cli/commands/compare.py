@@ -243,7 +243,7 @@ def _sellers(
     return tuple(found), skipped
 
 
-def _usual_quote(facts: Catalog, chip: str, plan: PricePlan):  # type: ignore[no-untyped-def]
+def _usual_quote(facts: Catalog, chip: str, plan: PricePlan) -> Quote:
     from ...estimators.pricing.quote import quote
 
     try:

@@ -7,6 +7,7 @@ against measured speed of this very version (its own validation, run when the pa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 
 from ...estimators.budget.alternatives import Alternative
@@ -209,7 +210,8 @@ def _chip_name(planned: PlannedStage) -> str:
     return planned.worked.demand.accelerator.name.partition(" (")[0]
 
 
-def _measured() -> list[str]:
+@cache
+def _measured() -> tuple[str, ...]:
     """Return predicted against measured training speed of this version, each run left out of the fit."""
     from ...benchmarks.validation.rows import read_rows
     from ...benchmarks.validation.scores import scores
@@ -238,4 +240,4 @@ def _measured() -> list[str]:
         f"{overall.median or 0:.1%} off in the median, {overall.p90 or 0:.0%} in the 90th percentile, "
         f"{overall.coverage or 0:.0%} inside the 80 % band. `flopwise validate training` repeats it."
     )
-    return [_figure(chart, caption)]
+    return (_figure(chart, caption),)

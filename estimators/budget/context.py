@@ -129,6 +129,10 @@ class Context:
             return self._own(f"{name}, price of '{stage.name}'", renting.usd_per_hour)
         if accelerator.id in self.own_prices:
             return self.own_hour_price(accelerator)
+        if renting.cloud:
+            path = (*stage.where, "cloud") if "cloud" in self._given(stage) else ("terms", "cloud")
+            with self.naming(*path):
+                self.catalog.find_cloud(renting.cloud)
         key = "plan" if "plan" in self._given(stage) else "on" if "on" in self._given(stage) else "name"
         with self.naming(*stage.where, key):
             return self.named_price(self.list_price(renting, accelerator))
