@@ -89,10 +89,12 @@ VERBS: tuple[Verb, ...] = (
         "A project over months: totals, cash, runway, spreadsheets.",
         "flopwise budget show --scenario code-assistant",
         (
-            "flopwise budget init --scenario code-assistant",
-            "flopwise budget check budget.yaml",
-            "flopwise budget export budget.yaml --output budget.xlsx",
-            "flopwise budget diff budget.yaml --from HEAD~1",
+            "flopwise budget init FILE --scenario code-assistant",
+            "flopwise budget scenarios",
+            "flopwise budget schema > FILE",
+            "flopwise budget check --scenario code-assistant --fail-over 5M",
+            "flopwise budget export FILE --output budget.xlsx",
+            "flopwise budget diff FILE --from HEAD~1",
         ),
     ),
     Verb(
@@ -160,8 +162,9 @@ VERBS: tuple[Verb, ...] = (
         "validate:app",
         MEASURE,
         "The errors of this version.",
-        "flopwise validate params",
+        "flopwise validate all",
         (
+            "flopwise validate params",
             "flopwise validate scaling",
             "flopwise validate training",
             "flopwise validate memory",

@@ -23,6 +23,34 @@ CasesOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="Show every row in the table; JSON and CSV always have all.")]
 
 
+@app.command("all")
+def validate_all(
+    chart: Annotated[
+        Path | None,
+        typer.Option("--chart", metavar="FILE.svg", help="Also draw predicted against measured training speed."),
+    ] = None,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Everything at once: the errors of this very version in one table, each on rows that its fit had not seen."""
+    from ...benchmarks.validation.overview import overview, training_rows
+    from ...estimators.errors import InputError
+    from ..report.output import choose, deliver, write_atomically
+    from ..report.validate_overview import overview_document, speed_chart
+
+    choose(format, output, force)
+    if chart is not None and chart.suffix.lower() != ".svg":
+        raise InputError(f"--chart: '{chart.name}' must end in .svg.")
+    if chart is not None and chart.exists() and not force:
+        raise InputError(f"--chart: {chart} exists already; --force replaces it.")
+    lines = overview()
+    if chart is not None:
+        write_atomically(chart, speed_chart(training_rows()).encode())
+    document = overview_document(lines, {"chart": str(chart) if chart else None})
+    deliver(document, format=format, output=output, force=force)
+
+
 @app.command("params")
 def validate_params(
     cases: CasesOption = None,
