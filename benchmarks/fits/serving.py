@@ -72,17 +72,17 @@ SPEC: Mapping[str, tuple[bool, float, Mapping[str, float], Mapping[str, float]]]
     "expert_compute": (True, 0.6, {"engine": 0.4, "format": 0.3, "engine, format": 0.4}, {}),
     "expert_bandwidth": (True, 0.7, {"engine": 0.4, "format": 0.3, "engine, format": 0.4}, {}),
     "layer_s": (False, 2e-5, {"class": 0.3, "engine": 0.6, "generation": 0.3}, {}),
-    "mixture_layer_s": (False, 2e-5, {"engine": 0.5}, {}),
+    "mixture_layer_s": (False, 2e-5, {"engine": 0.5, "engine, format": 0.3}, {}),
     "step_s": (False, 5e-4, {"engine": 0.6}, {}),
     "sequence_s": (False, 1e-5, {"engine": 0.6}, {}),
     "prefill_s": (False, 3e-3, {"engine": 0.6}, {}),
     "collective_s": (False, 1.2e-5, {"link": 0.6, "engine": 0.4}, {}),
     "link_fraction": (True, 0.5, {"link": 0.6}, {}),
-    "interference": (False, 0.8, {"engine": 0.3, "mode": 0.4, "engine, mode": 0.2}, {}),
+    "interference": (False, 0.8, {"engine": 0.3, "mode": 0.4, "engine, mode": 0.4}, {}),
     "pipelining": (False, 0.5, {"engine": 0.2}, {}),
     "queue": (False, 1.0, {"engine": 0.5}, {}),
     "burst": (False, 0.15, {"engine": 0.5, "engine, mode": 0.7}, {}),
-    "wait_steps": (False, 1.2, {"engine": 0.5}, {}),
+    "wait_steps": (False, 1.2, {"engine": 0.5, "engine, mode": 0.4}, {}),
     "server_share": (True, 0.92, {}, {}),
     "excess": (False, 1.0, {}, {}),
     "occupancy": (True, 0.85, {"engine": 0.4}, {}),
@@ -117,7 +117,6 @@ class Problem:
     def __init__(self, cases: Sequence[Case]) -> None:
         self.cases = cases
         keys = [{**levels(case.setup), "suite": case.suite} for case in cases]
-        keys = [{**each, "engine, mode": f"{each['engine']}|{each['mode']}"} for each in keys]
         numbers = [slopes(case.setup) for case in cases]
         self.columns: dict[str, list[tuple[NDArray[np.int64], Array | None]]] = {}
         self.names: list[tuple[str, str, str]] = []

@@ -158,6 +158,7 @@ def levels(setup: Setup) -> Mapping[str, str]:
         "engine, generation": f"{engine}|{made}",
         "link": link,
         "mode": setup.mode,
+        "engine, mode": f"{engine}|{setup.mode}",
     }
 
 

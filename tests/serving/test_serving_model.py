@@ -23,7 +23,7 @@ from flopwise.estimators.serving.equations import joined, touched_experts
 from flopwise.estimators.serving.memory import room_sequences, serving_memory
 from flopwise.estimators.serving.money import prompt_share, serving_usd_per_million_tokens
 from flopwise.estimators.serving.performance import Replica, Traffic, Tricks
-from flopwise.estimators.serving.setup import Setup
+from flopwise.estimators.serving.setup import Setup, levels, slopes
 from flopwise.estimators.serving.sizing import Choice, Demand, rank, size
 from flopwise.estimators.units import GIB
 
@@ -278,3 +278,10 @@ def replace_engine_level(level):
         level=level,
         mode=base.mode,
     )
+
+
+def test_every_level_of_the_fit_is_one_that_a_setup_has():
+    fit = load_serving_fit()
+    used = {level for parameter in fit.parameters.values() for level in parameter.offsets}
+    assert used <= set(levels(setup_of())) | {"suite"}
+    assert {number for parameter in fit.parameters.values() for number in parameter.slopes} <= set(slopes(setup_of()))
