@@ -2,7 +2,7 @@
 
 Every figure is that of its own `validate` command on the rows that ship with flopwise: measured rows are predicted from
 their configuration alone, with their kind of run left out of the fit. `python -m flopwise.benchmarks.validation.overview
-README.md` writes the table between the marks of that file, and a chart beside it.
+README.md` writes the table between the marks of that file; a test holds the README to it.
 """
 
 from __future__ import annotations
@@ -152,3 +152,52 @@ def _serving() -> tuple[Line, ...]:
         for group, subject in subjects.items()
         if group in overall
     )
+
+
+BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+
+
+def markdown(lines: tuple[Line, ...]) -> str:
+    """Return the table of the README: what, rows, median and 90th percentile error, share in the band, baseline."""
+    head = ["what", "rows", "median error", "90th percentile", "in the 80 % band", "without a model"]
+    table = [f"| {' | '.join(head)} |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    for line in lines:
+        without = "" if line.baseline is None else f"{_percent(line.baseline)} ({line.baseline_name})"
+        cells = [f"{line.subject} (`validate {line.command}`)", f"{line.rows:,}"]
+        cells += [_percent(line.median), _percent(line.p90), _percent(line.coverage), without]
+        table.append(f"| {' | '.join(cells)} |")
+    return "\n".join(table)
+
+
+def replaced(text: str, table: str) -> str:
+    """Return `text` with what stands between the marks replaced by `table`.
+
+    Raises:
+        ValueError: the marks are missing.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"no place for the table: {BEGIN} and {END} are missing")
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+
+
+def _percent(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value * 100:.0f} %" if value >= 0.1 else f"{value * 100:.1f} %"
+
+
+def main() -> None:
+    """Write the table into the README that is named."""
+    import argparse
+    from pathlib import Path
+
+    parser = argparse.ArgumentParser(description="Write the table of errors into a README.")
+    parser.add_argument("readme", type=Path)
+    path = parser.parse_args().readme
+    path.write_text(replaced(path.read_text(encoding="utf-8"), markdown(overview())), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

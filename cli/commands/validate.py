@@ -39,7 +39,7 @@ def validate_all(
     from ..report.output import choose, deliver, write_atomically
     from ..report.validate_overview import overview_document, speed_chart
 
-    choose(format, output, force)
+    choose(format, output, force and chart is None)
     if chart is not None and chart.suffix.lower() != ".svg":
         raise InputError(f"--chart: '{chart.name}' must end in .svg.")
     if chart is not None and chart.exists() and not force:
@@ -48,7 +48,7 @@ def validate_all(
     if chart is not None:
         write_atomically(chart, speed_chart(training_rows()).encode())
     document = overview_document(lines, {"chart": str(chart) if chart else None})
-    deliver(document, format=format, output=output, force=force)
+    deliver(document, format=format, output=output, force=force and output is not None)
 
 
 @app.command("params")
