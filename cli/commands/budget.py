@@ -52,7 +52,7 @@ FailOverOption = Annotated[
 DEFAULT_FILE, SCHEMA_FILE = Path("budget.yaml"), "budget.schema.json"
 
 
-@app.command()
+@app.command("init")
 def init(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Where to write; budget.yaml. A dash is stdout.")
@@ -90,7 +90,7 @@ def init(
     print(f"Wrote {target} ({name}). Edit it, then `flopwise budget show {target}`.", file=sys.stderr)
 
 
-@app.command()
+@app.command("scenarios")
 def scenarios(format: FormatOption = None, output: OutputOption = None, force: ForceOption = False) -> None:
     """List the shipped scenarios."""
     found = [parse_budget(scenario_text(name)[1], name=f"{name}.yaml") for name in scenario_names()]
@@ -117,13 +117,13 @@ def scenarios(format: FormatOption = None, output: OutputOption = None, force: F
     deliver(document, format=format, output=output, force=force)
 
 
-@app.command()
+@app.command("schema")
 def schema() -> None:
     """Print the JSON Schema of budget files, for editors that complete and check them."""
     sys.stdout.write(schema_path().read_text(encoding="utf-8"))
 
 
-@app.command()
+@app.command("check")
 def check(
     file: FileArgument = None,
     scenario: ScenarioOption = None,
@@ -162,7 +162,7 @@ def check(
     _fail_over(budget, fail_over)
 
 
-@app.command()
+@app.command("show")
 def show(
     file: FileArgument = None,
     scenario: ScenarioOption = None,
@@ -191,7 +191,7 @@ def show(
     _fail_over(budget, fail_over)
 
 
-@app.command()
+@app.command("export")
 def export(
     file: FileArgument = None,
     scenario: ScenarioOption = None,
@@ -238,7 +238,7 @@ def export(
             deliver(document, output=path, force=force, writers=writers)
 
 
-@app.command()
+@app.command("diff")
 def diff(
     before: Annotated[Path, typer.Argument(metavar="FILE", help="The budget before, or the file of both revisions.")],
     after: Annotated[

@@ -27,9 +27,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; p
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .lead { font-size: 1.05rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: .75rem; margin: 1rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .75rem; margin: 1rem 0; }
 .card { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
-.card b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
+.card b { display: block; font-size: 1.05rem; font-variant-numeric: tabular-nums; }
 .card small { opacity: .75; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .5rem 0 1rem; }
@@ -38,6 +38,7 @@ thead th { border-bottom: 1px solid; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.total td { font-weight: 600; }
 tr.first td { border-top: 1px solid; }
+td:first-child { min-width: 8rem; }
 td:last-child:not(.number) { min-width: 14rem; }
 figure { margin: 1rem 0; overflow-x: auto; }
 figure svg { min-width: 34rem; }

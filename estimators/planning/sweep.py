@@ -1,7 +1,9 @@
 """Every combination of models, tokens, chips, sellers, numbers and formats, priced at once and ranked.
 
-    train = FLOPs per token x tokens / (n x peak x MFU)        wall = start-up + train x (1 + evaluation)
+    train = FLOPs per token x tokens / (n x peak x MFU)        wall = start-up + train x max(f, 1 + evaluation)
     cost  = n x wall in hours x price
+
+f is what published runs on that many nodes took beyond their steps (`training/run.py`).
 
 The MFU is the planner's table of the operator model (`training/efficiency.py`, within a few percent of `train`); what
 does not fit a job's states into the memory is left out. Work goes in blocks of one chip, format and seller; only the
@@ -17,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AnswerIsNo, InputError
 from ..facts.overheads import load_overheads
 from ..facts.plan_defaults import load_plan_defaults
-from ..frozen import dataclass
+from ..frozen import dataclass, replace
 from ..models.parameters import count_parameters
 from ..models.shape import ModelShape
-from ..quantity import Quantity
+from ..quantity import Quantity, exact, product
 from ..scaling.laws import law
 from ..training.efficiency import efficiency
 from ..training.flops import step_flops
 from ..training.job import default_sequence
-from ..training.layout import Precision
+from ..training.layout import Layout, Precision, Workload
+from ..training.run import loss_of
 from ..units import HOUR
 from .hardware import has_fast_link
 
@@ -219,7 +222,9 @@ def _block(
     chip, price = seller.accelerator, seller.usd_per_hour
     n = np.array(counts, dtype=float)[None, :, None]
     flops = np.array([model.flops_per_token for model in models])[:, None, None] * tokens[None, None, :]
-    seconds = startup_s + flops / (n * rates[1][:, :, None]) * (1 + evaluation)
+    beyond = [_beyond(count, chip, 1 + evaluation) for count in counts]
+    factor = np.array([each.mid for each in beyond])[None, :, None]
+    seconds = startup_s + flops / (n * rates[1][:, :, None]) * factor
     usd = seconds / HOUR * n * price.mid
     held = np.array([m.total for m in models]) * job.bytes_per_param / (chip.usable_memory_bytes * job.usable_share)
     shards = np.where(has_fast_link(chip, load_plan_defaults().hardware), n, 1.0)
@@ -241,9 +246,10 @@ def _block(
     rows = []
     for place in flat:
         i, j, k = (int(index) for index in np.unravel_index(place, usd.shape))
-        spread = (rates[1][i, j] / rates[2][i, j], rates[1][i, j] / rates[0][i, j])
+        slow, usual, fast = (float(rate) for rate in rates[:, i, j])
         time = float(seconds[i, j, k])
-        ranged = Quantity(time * spread[0], time, time * spread[1], "s", "80 %", "measured runs around the table")
+        speed = Quantity(usual / fast, 1.0, usual / slow, "", "80 %", "measured runs around the table")
+        ranged = product("s", (speed, beyond[j].scaled(1 / beyond[j].mid))).scaled(time)
         rows.append(
             Row(
                 model=models[i].name,
@@ -256,18 +262,26 @@ def _block(
                 usd_per_hour=price.mid,
                 seconds=ranged,
                 usd=_cost(ranged, price, int(counts[j])),
-                mfu=float(rates[1][i, j] / peak),
+                mfu=usual / peak,
                 loss=float(loss[i, j, k]),
             )
         )
     return _Found(rows=rows, too_large=int(usd.size - fits.sum()), over=int(fits.sum() - within.sum()))
 
 
+def _beyond(count: int, chip: Accelerator, least: float) -> Quantity:
+    """Return wall over train, start-up aside: that of published runs of the kind, at least what is itemised."""
+    job = Layout(accelerators=count), Workload(sequence_tokens=1, global_batch=count)
+    known = loss_of(*job, chip)
+    if known is None:
+        return exact(least, "", "evaluation")
+    factor = known.factor
+    low, mid, high = (max(least, value) for value in (factor.low, factor.mid, factor.high))
+    return Quantity(low, mid, high, "", "80 %", factor.basis)
+
+
 def _cost(seconds: Quantity, price: Quantity, count: int) -> Quantity:
     """Return count x hours x price; speed and price are independent."""
-    from ..frozen import replace
-    from ..quantity import product
-
     known = replace(price, band="exact") if price.is_exact else price
     return product("usd", (seconds.scaled(count / HOUR, "hours"), known))
 

@@ -87,7 +87,9 @@ def test_every_total_of_the_workbook_is_a_formula(cli, tmp_path):
     for sheet, column in (("Summary", 3), ("Lines", 7), ("Months", 3)):
         cells = [row[column - 1] for row in book[sheet].iter_rows(min_row=5, values_only=True)]
         assert all(str(cell).startswith("=") for cell in cells if cell is not None)
-    assert all(isinstance(row[1], (int, float)) for row in book["Inputs"].iter_rows(min_row=5, values_only=True) if row[0])
+    assert all(
+        isinstance(row[1], (int, float)) for row in book["Inputs"].iter_rows(min_row=5, values_only=True) if row[0]
+    )
 
 
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
@@ -97,11 +99,15 @@ def test_a_price_changed_in_the_workbook_moves_the_total_as_flopwise_does(cli, t
     (folder / "b.yaml").write_text(SMALL, encoding="utf-8")
     cli("budget", "export", "b.yaml", "-o", "b.xlsx")
     book = openpyxl.load_workbook(folder / "b.xlsx")
-    changed = [row[0] for row in book["Inputs"].iter_rows(min_row=5) if row[0].value == "H100 SXM5 80GB, price of this budget"]
+    changed = [
+        row[0] for row in book["Inputs"].iter_rows(min_row=5) if row[0].value == "H100 SXM5 80GB, price of this budget"
+    ]
     book["Inputs"].cell(changed[0].row, 2).value = 3.1317
     book.save(folder / "edited.xlsx")
     command = ["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/office", "--convert-to", "xlsx"]
-    subprocess.run([*command, "--outdir", "out", "edited.xlsx"], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [*command, "--outdir", "out", "edited.xlsx"], cwd=folder, check=True, capture_output=True, timeout=120
+    )
     sheets = openpyxl.load_workbook(folder / "out" / "edited.xlsx", data_only=True)
     wanted = budget_of(SMALL.replace("h100-sxm-80gb: 2.5", "h100-sxm-80gb: 3.1317"))
     summary = [row for row in sheets["Summary"].iter_rows(min_row=5, values_only=True)]

@@ -16,7 +16,9 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(-(10**20), 10**20),
     st.floats(allow_nan=True),
-    st.sampled_from(["1T", "-5", "15%", "2027-03", "h100-sxm:8", "7B", "all", "~", "0x10", "1e400", "5 GB", "ü", "a: b"]),
+    st.sampled_from(
+        ["1T", "-5", "15%", "2027-03", "h100-sxm:8", "7B", "all", "~", "0x10", "1e400", "5 GB", "ü", "a: b"]
+    ),
     st.text(max_size=12),
 )
 TREES = st.recursive(
@@ -63,7 +65,9 @@ def test_a_budget_with_damaged_lines_is_worked_out_or_refused(data):
         place = data.draw(st.integers(0, len(lines) - 1))
         line = lines[place]
         cut = data.draw(st.integers(0, len(line)))
-        new = data.draw(st.sampled_from(["", ":", "-", "9", "0", "%", "B", "\t", "  ", "'", "{", "]", "#", "null", "1e9"]))
+        new = data.draw(
+            st.sampled_from(["", ":", "-", "9", "0", "%", "B", "\t", "  ", "'", "{", "]", "#", "null", "1e9"])
+        )
         lines[place] = line[:cut] + new + line[cut + data.draw(st.integers(0, 2)) :]
     try:
         budget = budget_of("".join(lines))

@@ -43,5 +43,7 @@ def test_the_schema_is_printed_and_written_beside_a_budget(cli, tmp_path: Path):
     assert cli("budget", "init", "--scenario", "rag", "--schema").code == 0
     folder = tmp_path / "work"
     assert json.loads((folder / "budget.schema.json").read_text("utf-8")) == SCHEMA
-    assert (folder / "budget.yaml").read_text("utf-8").startswith("# yaml-language-server: $schema=budget.schema.json\n")
+    assert (
+        (folder / "budget.yaml").read_text("utf-8").startswith("# yaml-language-server: $schema=budget.schema.json\n")
+    )
     assert cli("budget", "check").code == 0
