@@ -14,6 +14,7 @@ from .report.document import Assumption, Document
 
 if TYPE_CHECKING:
     from ..estimators.facts.catalog import Catalog
+    from ..estimators.facts.records import Accelerator
     from ..estimators.quantity import Quantity
 
 CalibrateOption = Annotated[
@@ -27,8 +28,8 @@ CalibrateOption = Annotated[
 ]
 
 
-def calibrate(facts: Catalog, record: str, on: str | None) -> str:
-    """Put the measured rates on the catalog's chip and return its id; `on` is the id of the chip that is asked about.
+def calibrate(facts: Catalog, record: str, on: str | None) -> Accelerator:
+    """Put the measured rates on the catalog's chip and return the chip; `on` is the id of the chip that is asked about.
 
     Raises:
         InputError: the record is of another chip, so it would have no effect, or it cannot be used.
@@ -43,7 +44,7 @@ def calibrate(facts: Catalog, record: str, on: str | None) -> str:
                 f"the measurement {found.id} is of {found.device.name}, the question is about "
                 f"{facts.accelerators[on].name}; it would have no effect."
             )
-    return name
+    return facts.accelerators[name]
 
 
 def moved(what: str, before: Quantity, after: Quantity, record: str) -> Assumption:

@@ -126,6 +126,8 @@ def trace(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # the error says it in one line
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype({"bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, torch.float32))
     was_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a fused layer in eval mode would hide its products
     try:
@@ -133,7 +135,7 @@ def trace(
         for index, kinds in enumerate(attempts):
             try:
                 with FakeTensorMode(allow_non_fake_inputs=True):
-                    return _traced(torch, build, inputs, kinds, name, backward, dtype)
+                    return _traced(torch, build, inputs, kinds, name, backward)
             except InputError:
                 raise
             except Exception as error:  # noqa: BLE001  whatever the user's module does
@@ -142,6 +144,7 @@ def trace(
                     said = f"{type(error).__name__}: {_first(error)}"
                     raise InputError(f"{name} does not run on inputs of {shapes}: {said}") from None
     finally:
+        torch.set_default_dtype(usual)
         torch.backends.mha.set_fastpath_enabled(was_fast)
     raise AssertionError("unreachable")
 
@@ -159,7 +162,6 @@ def _traced(
     kinds: Sequence[str],
     name: str,
     backward: bool,
-    dtype: str,
 ) -> Traced:
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -171,9 +173,7 @@ def _traced(
         raise
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"{name} returned a {type(module).__name__}; it must return a torch.nn.Module.")
-    wanted = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype)
-    module = module.to(wanted) if wanted else module
-    base = wanted or torch.float32
+    base = torch.get_default_dtype()
     tensors = [_input(torch, shape, kind, base) for (shape, _), kind in zip(inputs, kinds, strict=True)]
     parameters = list(module.parameters())
     fixed = {_key(t) for t in (*parameters, *module.buffers(), *tensors)}

@@ -182,13 +182,11 @@ def run(
                     predictions[index] = done
                     on_done(done)
                     if each.what == TRAIN:
-                        spot = next(
-                            i
-                            for i, p in enumerate(predictions)
-                            if (p.model, p.tokens, p.what) == (each.model, tokens, MEMORY)
-                        )
-                        predictions[spot] = replace(predictions[spot], measured=peak_bytes(bench, step))
-                        on_done(predictions[spot])
+                        wanted = (each.model, tokens, MEMORY)
+                        for spot, other in enumerate(predictions):
+                            if (other.model, other.tokens, other.what) == wanted:
+                                predictions[spot] = replace(other, measured=peak_bytes(bench, step))
+                                on_done(predictions[spot])
                 except Exception as error:
                     if not bench.is_out_of_memory(error):
                         raise

@@ -258,7 +258,7 @@ def serve(
             chips = units.read_whole(most) if most else None
         as_fitted = chip
         if calibrate is not None:
-            chip = facts.accelerators[put_measured(facts, calibrate, chip.id)]
+            chip = put_measured(facts, calibrate, chip.id)
         priced = PriceAsked(cloud, cloud_class, plan, price)
         if chip.id not in facts.accelerators and price is None:  # nobody rents it
             if priced.narrowed:

@@ -119,7 +119,7 @@ def train(
     if calibrate is not None:
         if mfu is not None:
             raise InputError("--calibrate and --mfu contradict each other; give one of them.")
-        accelerator = facts.accelerators[put_measured(facts, calibrate, accelerator.id)]
+        accelerator = put_measured(facts, calibrate, accelerator.id)
     shape = resolved.shape
     if tokens is None:
         raise InputError(_no_tokens(resolved))

@@ -1,0 +1,141 @@
+"""The runner: what does not fit, fails or computes wrong numbers becomes a case; what was measured is kept."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from flopwise.benchmarks.harness.clocks import HostClock
+from flopwise.benchmarks.harness.measure import Timing
+from flopwise.benchmarks.harness.runner import Budget, Session, Stopped
+from flopwise.benchmarks.harness.sensors import Sensors
+from flopwise.benchmarks.harness.trials import Built, Trial, Unsupported
+
+
+class Steady:
+    """A clock on which every call takes a hundredth of a second."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def now(self) -> float:
+        return self.passed
+
+    def sample(self, run, inner: int) -> Timing:
+        for _ in range(inner):
+            run()
+        self.passed += 0.01 * inner
+        return Timing(0.01 * inner)
+
+
+def made_bench(room: float = 1e9) -> SimpleNamespace:
+    clock = Steady()
+    return SimpleNamespace(
+        room_bytes=lambda: room,
+        free=lambda: None,
+        clock=lambda host=False: clock,
+        sensors=Sensors(),
+        is_out_of_memory=lambda error: isinstance(error, MemoryError),
+        now=clock.now,
+    )
+
+
+def trial(name: str, built: Built | None = None, error: BaseException | None = None, **facts) -> Trial:
+    def build(bench) -> Built:
+        if error:
+            raise error
+        return built or Built(run=lambda: None)
+
+    return Trial(suite="matmul", name=name, what={"format": "fp32"}, build=build, **facts)
+
+
+def session(bench: SimpleNamespace, seconds: float | None = None) -> Session:
+    return Session(bench, Budget(seconds=seconds, trial_s=0.2), now=bench.now)
+
+
+def statuses(run: Session) -> dict[str, str]:
+    return {case.id.partition("/")[2]: case.status for case in run.cases}
+
+
+def test_each_way_to_fail_is_a_case_and_the_run_goes_on() -> None:
+    run = session(made_bench())
+    run.run(
+        [
+            trial("unsupported", error=Unsupported("no such format")),
+            trial("memory", error=MemoryError()),
+            trial("broken", error=RuntimeError("first line\nsecond line")),
+            trial("wrong", Built(run=lambda: None, check=lambda: 0.5, tolerance=0.01)),
+            trial("nan", Built(run=lambda: None, check=lambda: float("nan"), tolerance=0.01)),
+            trial("right", Built(run=lambda: None, check=lambda: 0.001, tolerance=0.01)),
+        ]
+    )
+    assert statuses(run) == {
+        "unsupported": "unsupported",
+        "memory": "out of memory",
+        "broken": "failed",
+        "wrong": "wrong",
+        "nan": "wrong",
+        "right": "measured",
+    }
+    assert run.cases[2].reason == "first line"
+    assert "0.5 from a higher precision" in run.cases[3].reason
+
+
+def test_a_shape_that_cannot_fit_is_not_tried() -> None:
+    run = session(made_bench(room=1e9))
+    run.run([trial("large", error=AssertionError("it was tried"), needs_bytes=9e8)])
+    assert statuses(run) == {"large": "out of memory"}
+    assert "858 MiB" in run.cases[0].reason
+
+
+def test_an_interrupted_run_keeps_what_is_done() -> None:
+    run = session(made_bench())
+    with pytest.raises(KeyboardInterrupt):
+        run.run([trial("first"), trial("second", error=KeyboardInterrupt()), trial("third")])
+    assert statuses(run) == {"first": "measured"}
+    assert run.stopped == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "said", ["[tcp/pair.cc:537] Read error: Connection reset by peer", "Connection closed by peer [127.0.0.1]:9"]
+)
+def test_a_dead_rank_ends_the_run_with_its_reason_and_keeps_what_is_done(said: str) -> None:
+    run = session(made_bench())
+    with pytest.raises(Stopped, match="another rank is gone during matmul/second"):
+        run.run([trial("first"), trial("second", error=RuntimeError(said)), trial("third")])
+    assert statuses(run) == {"first": "measured"}
+    assert "another rank is gone" in run.stopped
+
+
+def test_when_time_is_up_the_rest_is_skipped_by_name() -> None:
+    run = session(made_bench(), seconds=1.0)
+    run.run([trial(str(i)) for i in range(60)])
+    found = [case.status for case in run.cases]
+    assert found[0] == "measured" and found[-1] == "skipped"
+    assert len(found) == 60
+
+
+def test_the_time_left_is_shared_out_so_that_the_last_trials_get_some() -> None:
+    bench = made_bench()
+    run = session(bench, seconds=10.0)
+    run.run([trial(str(i)) for i in range(40)])
+    assert all(case.is_measured for case in run.cases)
+    assert bench.now() <= 10.5
+
+
+def test_a_format_that_is_hopelessly_slow_is_foreseen() -> None:
+    run = session(made_bench())
+    run.run(
+        [
+            trial("small", flops=1e6, rate_key="fp16"),
+            trial("large", flops=1e12, rate_key="fp16", error=AssertionError()),
+        ]
+    )
+    assert statuses(run) == {"small": "measured", "large": "skipped"}
+    assert "one call would take about" in run.cases[1].reason
+
+
+def test_the_clock_of_the_host_measures_something() -> None:
+    found = HostClock().sample(lambda: sum(range(1000)), 10)
+    assert found.seconds > 0 and found.waited == 0.0
