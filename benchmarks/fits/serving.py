@@ -271,10 +271,11 @@ def fit(problem: Problem, kept: NDArray[np.bool_], *, rounds: int = 15, measured
 
 
 def cell_errors(problem: Problem, r: Array) -> dict[str, Array]:
-    """Return the median |error| of every cell, for speeds and for prompts."""
+    """Return the median |error| of every cell, for speeds and for prompts; targets without a residual are left out."""
     error = np.abs(np.expm1(r))
+    known = np.isfinite(error)
     made = {}
-    for name, chosen in (("speed", problem.is_speed), ("prompt", ~problem.is_speed)):
+    for name, chosen in (("speed", problem.is_speed & known), ("prompt", ~problem.is_speed & known)):
         made[name] = np.array([np.median(error[(problem.cell == c) & chosen]) for c in np.unique(problem.cell[chosen])])
     return made
 
@@ -419,7 +420,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
             chosen = np.flatnonzero(problem.metric == metric)
             shuffled[chosen] = shuffled[random.permutation(chosen)]
         false = fit(problem, fold != 0, measured_log=shuffled)
-        report(problem, problem.residuals(problem.values(false))[...] * np.where(fold == 0, 1, np.nan), "shuffled")
+        left_out = np.where(fold == 0, problem.residuals(problem.values(false)), np.nan)
+        report(problem, left_out, "fitted on shuffled measurements")
         sys.exit()
     made = _joined_bands(problem, r, chip_r)
     errors = cell_errors(problem, r)

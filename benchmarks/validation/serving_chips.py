@@ -40,12 +40,21 @@ class _Held:
 def _find(text: str, _identity: int, held: _Held) -> Accelerator | None:
     for spelling in _spellings(text):
         try:
-            return find_device(spelling, held.catalog)
+            return _of_size(find_device(spelling, held.catalog), text, held.catalog)
         except InputError:
             continue
     from .rows import find_accelerator
 
     return find_accelerator(text, None, held.catalog)
+
+
+def _of_size(chip: Accelerator, text: str, catalog: Catalog) -> Accelerator:
+    """Return the variant with the memory that the text states, where there is one ("A100 40GB PCIe")."""
+    stated = re.search(r"\b(\d+)\s*gi?b\b", text, re.I)
+    stem = re.sub(r"-\d+gb$", "", chip.id)
+    if not stated or stem == chip.id or chip.id.endswith(f"-{stated[1]}gb"):
+        return chip
+    return catalog.accelerators.get(f"{stem}-{stated[1]}gb", chip)
 
 
 def _spellings(text: str) -> Iterator[str]:
@@ -55,6 +64,9 @@ def _spellings(text: str) -> Iterator[str]:
     yield text
     yield inside
     yield bare
+    if apple := re.search(r"\bM\d\s+(Pro|Max|Ultra)\b", text, re.I):
+        yield f"apple {inside[inside.index(apple[0]) :]}" if apple[0] in inside else apple[0]
+        yield f"apple {apple[0]}"
     for form in (inside, bare):
         yield _MAKERS.sub(" ", form).strip()
         yield _SIZE.sub("", form).strip()
