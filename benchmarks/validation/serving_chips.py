@@ -50,7 +50,7 @@ def _find(text: str, _identity: int, held: _Held) -> Accelerator | None:
 
 def _of_size(chip: Accelerator, text: str, catalog: Catalog) -> Accelerator:
     """Return the variant with the memory that the text states, where there is one ("A100 40GB PCIe")."""
-    stated = re.search(r"\b(\d+)\s*gi?b\b", text, re.I)
+    stated = re.search(r"\b(\d+)\s*gi?b\b", text, re.IGNORECASE)
     stem = re.sub(r"-\d+gb$", "", chip.id)
     if not stated or stem == chip.id or chip.id.endswith(f"-{stated[1]}gb"):
         return chip
@@ -64,7 +64,7 @@ def _spellings(text: str) -> Iterator[str]:
     yield text
     yield inside
     yield bare
-    if apple := re.search(r"\bM\d\s+(Pro|Max|Ultra)\b", text, re.I):
+    if apple := re.search(r"\bM\d\s+(Pro|Max|Ultra)\b", text, re.IGNORECASE):
         yield f"apple {inside[inside.index(apple[0]) :]}" if apple[0] in inside else apple[0]
         yield f"apple {apple[0]}"
     for form in (inside, bare):
