@@ -36,6 +36,8 @@ MEASURED = frozenset(
         "tpot_p99_ms",
         "latency_ms",
         "mem_gb",
+        "measured",
+        "value",
     )
 )
 
@@ -440,7 +442,8 @@ def _measured(cells: Cells, measured: Cells, scenario: Scenario) -> Mapping[Metr
     if Metric.OUTPUT not in found and (each := measured.number("out_tok_s_per_gpu")):
         found[Metric.OUTPUT] = each * (cells.number("count") or 1.0)
     if asked:
-        return {asked: found.get(asked, 0.0)}
+        plain = measured.number("measured") or measured.number("value") or 0.0
+        return {asked: found.get(asked) or plain}
     if not found:
         return {_usual(scenario): 0.0}
     wanted = [_usual(scenario)]
@@ -462,14 +465,15 @@ def _usual(scenario: Scenario) -> Metric:
 
 
 def _asked(text: str) -> Metric | None:
-    text = text.lower()
+    """Return the figure that a `metric` cell means: "ttft_ms", "time per output token", "output tokens/s", ..."""
+    text = re.sub(r"[\s_/-]+", " ", text.lower()).strip()
     if not text:
         return None
     for words, metric in (
-        (("ttft", "first token", "time to first"), Metric.FIRST),
-        (("tpot", "itl", "per output token", "inter-token", "ms per token"), Metric.TOKEN),
+        (("ttft", "first token"), Metric.FIRST),
+        (("tpot", "itl", "per output token", "per token", "inter token"), Metric.TOKEN),
         (("prefill", "prompt", "input tok"), Metric.PROMPT),
-        (("out", "throughput", "tok/s", "tokens/s", "tok_s", "decode"), Metric.OUTPUT),
+        (("out", "throughput", "tok s", "tokens s", "decode", "generation"), Metric.OUTPUT),
         (("latency", "e2e"), Metric.LATENCY),
     ):
         if any(word in text for word in words):

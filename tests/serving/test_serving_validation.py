@@ -49,7 +49,14 @@ def test_a_row_without_measurements_is_still_predicted():
 
 @pytest.mark.parametrize(
     ("metric", "unit"),
-    [("ttft_ms", "ms to the first token"), ("TPOT", "ms per output token"), ("output tokens/s", "output tokens/s")],
+    [
+        ("ttft_ms", "ms to the first token"),
+        ("TPOT", "ms per output token"),
+        ("output tokens/s", "output tokens/s"),
+        ("time_per_output_token_ms", "ms per output token"),
+        ("prefill_tok_s", "prompt tokens/s"),
+        ("e2e_latency_ms", "ms per request"),
+    ],
 )
 def test_the_metric_column_says_what_is_predicted(metric, unit):
     (found,) = replay([{**ROW, "metric": metric}], catalog())
