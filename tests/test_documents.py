@@ -21,7 +21,8 @@ def commands(path: Path) -> list[str]:
     return [line for line in lines if line.startswith("flopwise ")]
 
 
-SHOWN = list(dict.fromkeys((command, path.name) for path in DOCUMENTS for command in commands(path)))
+# A command that several documents show is run once.
+SHOWN = list({command: (command, path.name) for path in DOCUMENTS for command in commands(path)}.values())
 
 
 @pytest.mark.parametrize(("command", "document"), SHOWN)
