@@ -167,6 +167,7 @@ VERBS: tuple[Verb, ...] = (
             "flopwise validate params",
             "flopwise validate scaling",
             "flopwise validate training",
+            "flopwise validate layouts",
             "flopwise validate memory",
             "flopwise validate serving",
             "flopwise validate runs",

@@ -139,6 +139,31 @@ def validate_training(
     deliver(document, format=format, output=output, force=force)
 
 
+@app.command("layouts")
+def validate_layouts(
+    cases: CasesOption = None,
+    all: AllOption = False,
+    format: FormatOption = None,
+    output: OutputOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Layouts: jobs measured under ten layouts or more, whether we rank them right and what our pick costs."""
+    from ...benchmarks.validation.layouts import rank_jobs
+    from ...benchmarks.validation.rows import read_rows
+    from ...benchmarks.validation.selection import worth_scoring
+    from ...benchmarks.validation.shipping import MEASURED
+    from ...benchmarks.validation.training import validate_training as replay
+    from ...estimators.facts.catalog import load_catalog
+    from ..report.output import choose, deliver
+    from ..report.validate_layouts import layouts_document
+
+    chosen = choose(format, output, force)
+    rows = worth_scoring(read_rows(cases or MEASURED / "training_throughput.csv"), every_quality=cases is not None)
+    jobs = rank_jobs(rows, replay(rows, load_catalog(use_config_folder=False)))
+    document = layouts_document(jobs, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table")
+    deliver(document, format=format, output=output, force=force)
+
+
 @app.command("memory")
 def validate_memory(
     cases: CasesOption = None,
