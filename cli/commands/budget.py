@@ -13,6 +13,7 @@ from ...estimators.errors import AnswerIsNo, InputError
 from ...estimators.facts.budget_file import load_budget, parse_budget, scenario_names, scenario_text, schema_path
 from ...estimators.facts.catalog import load_catalog
 from ...estimators.units import show_usd
+from ..clock import today
 from ..options import CatalogOption, ForceOption, FormatOption, OutputOption, naming, usd
 from ..report.document import Column, Document, Facts, Table
 from ..report.output import choose, deliver, write_atomically
@@ -154,7 +155,7 @@ def check(
             "cash_lasts": None if runway is None else not short,
         },
         sections=(Facts("check", (("stages", "Stages", len(budget.stages), "all of them fit and are priced"),)),),
-        warnings=(*budget.notices, *((_short(budget, runway),) if short and runway is not None else ())),
+        warnings=(*_told(budget), *((_short(budget, runway),) if short and runway is not None else ())),
         catalog=budget.context.catalog.stamp(),
         next_commands=(f"flopwise budget show {_again(file, scenario)}",),
     )
@@ -345,7 +346,7 @@ def _document(budget: Budget, *, everything: bool) -> tuple[Document, dict[str, 
         result=budget_twin.result(budget, found, ways),
         sections=tuple(tables),
         assumptions=sections.assumptions(budget),
-        warnings=budget.notices,
+        warnings=_told(budget),
         catalog=budget.context.catalog.stamp(),
         next_commands=() if everything else ("flopwise budget export FILE --output budget.xlsx",),
     )
@@ -361,6 +362,13 @@ def _document(budget: Budget, *, everything: bool) -> tuple[Document, dict[str, 
         return report_bytes(budget, found, ways, document)
 
     return document, {"xlsx": workbook, "html": report}
+
+
+def _told(budget: Budget) -> tuple[str, ...]:
+    """Return what a reader must be told: notices of the file, and prices that are old."""
+    now = today()
+    prices = [note for quote in budget.context.quotes.values() for note in quote.notes(now)]
+    return tuple(dict.fromkeys((*budget.notices, *prices)))
 
 
 def _fail_over(budget: Budget, limit: float | None) -> None:

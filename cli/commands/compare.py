@@ -23,6 +23,7 @@ from ..report.output import choose, deliver
 if TYPE_CHECKING:
     from ...estimators.facts.catalog import Catalog
     from ...estimators.models.shape import ModelShape
+    from ...estimators.pricing.quote import Quote
 
 LISTS_PANEL, LIMITS_PANEL, ORDER_PANEL = "What to combine (lists and ranges)", "What limits it", "The table"
 SHOW_EARLY = 20_000  # combinations from which the best so far are shown on stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..facts.catalog import Catalog
     from ..facts.records import Accelerator
     from ..models.resolve import ResolvedModel
+    from ..pricing.quote import Quote
 
 HOURS_PER_MONTH = MONTH / HOUR
 ACCELERATOR_HOUR = "accelerator-hour"
@@ -60,7 +62,7 @@ class Context:
         self.budget, self.catalog = budget, catalog
         self.prices: dict[str, PriceInput] = {}
         self._models: dict[str, ResolvedModel] = {}
-        self.price_notes: dict[str, None] = {}
+        self.quotes: dict[str, Quote] = {}  # behind the prices that stages use
 
     @cached_property
     def defaults(self) -> dict[str, Default]:
@@ -97,12 +99,12 @@ class Context:
         except FactsError:
             raise
         except InputError as error:
-            raise file.error(str(error), *path) from None
+            raise file.error(keys_for_flags(str(error)), *path) from None
         except AnswerIsNo as error:
             line = file.line(*path)
             place = f"{file.file}:{line}: " if line else f"{file.file}: "
             kind = DoesNotFit if isinstance(error, DoesNotFit) else AnswerIsNo
-            raise kind(f"{place}{error}") from None
+            raise kind(f"{place}{keys_for_flags(str(error))}") from None
 
     def named_price(self, price: PriceInput) -> PriceInput:
         """Return the price under its key: the one already there, where one is."""
@@ -135,7 +137,9 @@ class Context:
                 self.catalog.find_cloud(renting.cloud)
         key = "plan" if "plan" in self._given(stage) else "on" if "on" in self._given(stage) else "name"
         with self.naming(*stage.where, key):
-            return self.named_price(self.list_price(renting, accelerator))
+            price, quoted = self.quoted_price(renting, accelerator)
+        self.quotes[price.key] = quoted
+        return self.named_price(price)
 
     def own_hour_price(self, accelerator: Accelerator) -> PriceInput:
         """Return the price of an accelerator-hour that the file gives for all stages."""
@@ -148,6 +152,14 @@ class Context:
         Raises:
             InputError: it says nothing about these terms.
         """
+        return self.quoted_price(renting, accelerator)[0]
+
+    def quoted_price(self, renting: Renting, accelerator: Accelerator) -> tuple[PriceInput, Quote]:
+        """Return what the price list says, and the offers behind it.
+
+        Raises:
+            InputError: it says nothing about these terms.
+        """
         from ..pricing.quote import quote
 
         plan = PricePlan(str(renting.plan))
@@ -156,14 +168,14 @@ class Context:
         who = found.cloud or (f"{found.cloud_class}s" if found.cloud_class else "all clouds")
         sellers = ", ".join(cloud.cloud for cloud in found.clouds[:6]) + (", ..." if len(found.clouds) > 6 else "")
         dates = found.oldest if found.oldest == found.newest else f"{found.oldest} to {found.newest}"
-        self.price_notes[f"{accelerator.id}|{plan}|{who}"] = None
-        return PriceInput(
+        price = PriceInput(
             key=f"{accelerator.name.partition(' (')[0]}, {plan}, {who}",
             usd=found.usd_per_hour,
             unit=ACCELERATOR_HOUR,
             date=dates,
             source=f"catalog {self.catalog.version}: {found.usd_per_hour.basis} ({sellers})",
         )
+        return price, found
 
     def _own(self, key: str, usd: float) -> PriceInput:
         return self.named_price(
@@ -182,6 +194,6 @@ class Context:
         return entry if isinstance(entry, dict) else {}
 
 
-def ranged(mid: float, unit: str, low: float, high: float, basis: str) -> Quantity:
-    """Return an 80 % range."""
-    return Quantity(low, mid, high, unit, "80 %", basis)
+def keys_for_flags(text: str) -> str:
+    """Return a sentence of the command line in the words of the file: `--global-batch` becomes `global_batch`."""
+    return re.sub(r"--([a-z][a-z-]+)", lambda match: match[1].replace("-", "_"), text)

@@ -6,6 +6,8 @@ Data lines are those of `estimators/datacost` (labels, synthetic text, storage, 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..datacost.lines import CostLine
 from ..errors import InputError, UnknownName
 from ..facts.budget_records import ApiWork, Buying, DataItem, DataWork, OtherWork, PeopleWork, Stage
@@ -13,11 +15,15 @@ from ..facts.datacosts import DataCosts, Rate, load_data_costs
 from ..names import fold
 from ..quantity import Quantity, exact
 from ..units import show_bytes, show_count, show_usd
-from .context import Context, Worked
+from .context import Context, Worked, keys_for_flags
 from .lines import Category, Draft, PriceInput
 
+if TYPE_CHECKING:
+    from ..datacost.handling import Handling
+    from ..datacost.ways import Making
+
 MILLION = 1e6
-USUAL_WRITER = "qwen3-8b"  # looked up where an API writes, and not used
+USUAL_WRITER, USUAL_API = "qwen3-8b", "gpt-5-mini"  # those of `flopwise data` where none is named
 MONTHS_OF_A_YEAR = 12
 
 
@@ -35,10 +41,15 @@ def data(stage: Stage, work: DataWork, context: Context, months: int) -> Worked:
     """
     costs = load_data_costs()
     drafts: list[Draft] = []
+    notes: list[str] = []
     for index, item in enumerate(work.items):
         with context.naming(*stage.where, "items", index, str(item.buying)):
-            drafts += _item(stage, item, costs, context, months)
-    return Worked(drafts=tuple(drafts), lasts=months)
+            if item.buying is Buying.NEED:
+                found, told = _need(item, costs, context, months)
+                drafts, notes = [*drafts, *found], [*notes, *told]
+            else:
+                drafts += _item(stage, item, costs, context, months)
+    return Worked(drafts=tuple(drafts), lasts=months, notes=tuple(notes))
 
 
 def _item(stage: Stage, item: DataItem, costs: DataCosts, context: Context, months: int) -> list[Draft]:
@@ -76,27 +87,58 @@ def _item(stage: Stage, item: DataItem, costs: DataCosts, context: Context, mont
     return [_kept(item, amount, context, months)]
 
 
-def _synthetic(item: DataItem, tokens: float, costs: DataCosts, context: Context) -> tuple[CostLine, ...]:
-    """Return the lines of text that a model writes: an open one on the usual chip, or an API in batch."""
+def _need(item: DataItem, costs: DataCosts, context: Context, months: int) -> tuple[list[Draft], list[str]]:
+    """Return the lines of text tokens that are needed, sourced as `flopwise data` does, and what it says about them."""
+    from ..datacost.needs import Kind, Need
+    from ..datacost.plan import Setting, make_data_plan
+    from ..datacost.sourcing import Policy
+    from ..datacost.ways import Way
+    from ..facts.datasets import load_datasets
+    from ..facts.tokenizers import find_language
+    from ..names import resolve
+
+    making, how, chip_text = _making(USUAL_WRITER, USUAL_API, costs, context, months)
+    datasets = load_datasets()
+    domain = resolve(item.domain, datasets.domains, kind="domain") if item.domain else "web"
+    need = Need(
+        kind=Kind.TEXT,
+        amount=item.amount or 0.0,
+        name=item.what,
+        language=find_language(item.language) if item.language else "en",
+        domain=domain,
+        modality="code" if domain == "code" else "text",
+        have=item.have,
+        policy=Policy(item.licence),
+        close=Way(item.close) if item.close else None,
+    )
+    setting = Setting(datasets=datasets, costs=costs, handling=how, making=making, chip=chip_text)
+    plan = make_data_plan((need,), setting)
+    part = plan.parts[0]
+    told = (part.why, *part.warnings, *part.flags)
+    notes = [f"{item.what}: {keys_for_flags(text)}" for text in told]
+    return [_cost_draft(item, line, context) for line in plan.lines if line.cents[1]], notes
+
+
+def _making(
+    generator: str, api: str, costs: DataCosts, context: Context, months: float
+) -> tuple[Making, Handling, str]:
+    """Return how text is made and handled: on the usual chip at its price, or by an API in batch where it has one."""
     from ..datacost.chips import REFERENCE, chip
     from ..datacost.generator import writer
     from ..datacost.handling import Handling
-    from ..datacost.ways import Making, synthesize, synthesize_by_api
+    from ..datacost.ways import Making
 
-    need = exact(tokens, "tokens", "given in the budget")
     found = chip(context.catalog, None, context.own_prices.get(REFERENCE))
-    open_model = item.by == "generator"
+    price = costs.api(api)
     making = Making(
-        writer=writer(costs, context.catalog, item.name if open_model else USUAL_WRITER, found.accelerator),
+        writer=writer(costs, context.catalog, generator, found.accelerator),
         writer_hour=found.own_hour,
-        api=costs.api(item.name).id if not open_model else "",
-        batch=not open_model and costs.api(item.name).batch_output_usd is not None,
+        api=price.id,
+        batch=price.batch_output_usd is not None,
         keep_rate=None,
     )
-    if not open_model:
-        return synthesize_by_api(need, making, costs)
-    how = Handling(
-        months=0.0,
+    handling = Handling(
+        months=float(months),
         store="s3",
         egress_times=0.0,
         chip_hour=found.hour,
@@ -104,6 +146,18 @@ def _synthetic(item: DataItem, tokens: float, costs: DataCosts, context: Context
         filtered=False,
         deduplicated=False,
     )
+    return making, handling, found.text
+
+
+def _synthetic(item: DataItem, tokens: float, costs: DataCosts, context: Context) -> tuple[CostLine, ...]:
+    """Return the lines of text that a model writes: an open one on the usual chip, or an API in batch."""
+    from ..datacost.ways import synthesize, synthesize_by_api
+
+    need = exact(tokens, "tokens", "given in the budget")
+    if item.by == "api":
+        making, _, _ = _making(USUAL_WRITER, item.name, costs, context, 0.0)
+        return synthesize_by_api(need, making, costs)
+    making, how, _ = _making(item.name, USUAL_API, costs, context, 0.0)
     return synthesize(need, making, how, costs)
 
 

@@ -77,9 +77,9 @@ def serve(stage: Stage, work: ServingWork, context: Context, months: int) -> Wor
         try:
             cuts = size(shape, accelerator, load, Choice(weights=weights))
         except InputError as error:
-            raise InputError(str(error).replace("--quant", "weights:")) from None
+            raise InputError(str(error).replace("--quant", "weights")) from None
         except DoesNotFit as error:
-            raise DoesNotFit(str(error).replace("--quant", "weights:")) from None
+            raise DoesNotFit(str(error).replace("--quant", "weights")) from None
     rates_per_s = [rate / MONTH * work.peak * headroom.mid for rate in requests]
     best = min(cuts, key=lambda cut: sum(_counts(cut, rates_per_s)))
     each, counts = best.setup.tensor * best.setup.pipeline, _counts(best, rates_per_s)

@@ -136,6 +136,11 @@ class DataItem:
     name: str = ""  # kind of label, generator, API, provider, or id of a unit cost
     by: str = "people"
     votes: float | None = None
+    language: str | None = None  # of a need of text tokens, as in `flopwise data`
+    domain: str | None = None
+    have: float = 0.0
+    close: str | None = None
+    licence: str = "commercial"
 
 
 class Buying(StrEnum):
@@ -147,6 +152,7 @@ class Buying(StrEnum):
     UNIT = "unit_cost"
     STORAGE = "storage"
     EGRESS = "egress"
+    NEED = "tokens"
 
 
 @dataclass(frozen=True, slots=True)

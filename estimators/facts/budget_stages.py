@@ -62,8 +62,16 @@ KEYS: Mapping[Kind, tuple[str, ...]] = {
     Kind.OTHER: ("items",),
 }
 METHODS = ("full", "lora", "qlora")
+LICENCES = ("open", "commercial", "any")  # as in `flopwise data`
+CLOSINGS = (
+    *("synthesize", "synthesize-api", "filter", "crawl", "ocr", "ocr-api", "transcribe", "transcribe-api"),
+    *("transcribe-people", "partner", "license"),
+)
 CLASSES = ("hyperscaler", "gpu-cloud", "marketplace")
-ITEM = ("what", *(str(each) for each in Buying), "items", "by", "votes", "amount", "provider", "generator", "api")
+ITEM = (
+    *("what", *(str(each) for each in Buying), "items", "by", "votes", "amount", "provider", "generator", "api"),
+    *("language", "domain", "have", "close", "licence"),
+)
 MOST_ITEMS = 200
 
 
@@ -254,6 +262,7 @@ def _item(fields: Values, index: int, entry: object) -> DataItem:
         Buying.UNIT: ("amount",),
         Buying.STORAGE: ("provider",),
         Buying.EGRESS: ("provider",),
+        Buying.NEED: ("language", "domain", "have", "close", "licence"),
     }
     for key in item.values:
         if key not in ("what", str(way), *takes[way]):
@@ -283,6 +292,17 @@ def _item(fields: Values, index: int, entry: object) -> DataItem:
     if way is Buying.UNIT:
         amount = item.count("amount", "how many units", "10k")
         return DataItem(what=what, buying=way, amount=amount, name=item.text("unit_cost"))
+    if way is Buying.NEED:
+        return DataItem(
+            what=what,
+            buying=way,
+            amount=item.count("tokens", "a number of tokens", "150B"),
+            language=item.text("language") if "language" in item.values else None,
+            domain=item.text("domain") if "domain" in item.values else None,
+            have=item.optional_count("have", "a number of tokens", "20B") or 0.0,
+            close=item.choice("close", CLOSINGS) if "close" in item.values else None,
+            licence=item.choice("licence", LICENCES, "commercial"),
+        )
     amount = item.read(str(way), units.read_bytes, "an amount of data (20TB)")
     return DataItem(what=what, buying=way, amount=amount, name=item.text("provider", ""))
 

@@ -168,3 +168,11 @@ def test_twice_the_work_never_costs_less(small):
         2 * next(line for line in small.lines if line.stage == "run").amount.mid,
         rel_tol=0.05,
     )
+
+
+def test_text_that_is_needed_is_sourced_as_the_data_verb_does(cli):
+    text = "version: 1\nname: b\nstart: 2027-01\nmonths: 12\nstages:\n- name: d\n  kind: data\n  months: 12\n"
+    item = "  items: [{what: bengali, tokens: 150B, language: bn, have: 20B}]\n"
+    budget = budget_of(text + item)
+    plan = cli("data", "--tokens", "150B", "--language", "bn", "--have", "20B", "--format", "json").json["result"]
+    assert budget.cents / 100 == pytest.approx(plan["totals"]["usd"]["mid"], abs=0.05)
