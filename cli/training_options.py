@@ -201,8 +201,13 @@ def accelerators_of(on: str, catalog: Catalog) -> tuple[Accelerator, int | None]
         return catalog.find(name), count
 
 
-def price_of(asked: PriceAsked, accelerator: Accelerator, catalog: Catalog) -> tuple[Quantity | None, Quote | None]:
+def price_of(
+    asked: PriceAsked, accelerator: Accelerator, catalog: Catalog, count: int | None = 1
+) -> tuple[Quantity | None, Quote | None]:
     """Return the price of an accelerator-hour and the quote behind it; (None, None) where nobody sells it.
+
+    A `count` of more than one machine (None: not yet known) is not quoted from marketplaces, which rent single
+    machines, unless they are asked for or nobody else sells the chip.
 
     Raises:
         InputError: a given price and a choice among catalog prices contradict each other, or the choice has no price.
@@ -214,14 +219,17 @@ def price_of(asked: PriceAsked, accelerator: Accelerator, catalog: Catalog) -> t
         return exact(asked.usd, "usd_per_accelerator_hour", "--price"), None
     from ..estimators.pricing.quote import quote
 
+    plan = asked.plan or PricePlan.ON_DEMAND
+    is_cluster = count is None or count > (accelerator.accelerators_per_node or 8)
+    if is_cluster and asked.cloud is None and asked.cloud_class is None:
+        try:
+            found = quote(catalog, accelerator.id, plan=plan, without=CloudClass.MARKETPLACE)
+        except InputError:
+            pass
+        else:
+            return found.usd_per_hour, found
     try:
-        found = quote(
-            catalog,
-            accelerator.id,
-            plan=asked.plan or PricePlan.ON_DEMAND,
-            cloud=asked.cloud,
-            cloud_class=asked.cloud_class,
-        )
+        found = quote(catalog, accelerator.id, plan=plan, cloud=asked.cloud, cloud_class=asked.cloud_class)
     except InputError:
         if asked.narrowed:
             raise

@@ -192,7 +192,7 @@ def finetune(
     gpus = [facts.accelerators[name] for name in facts.priced]
     gpus = [gpu for gpu in gpus if can_tune(gpu, tuning.precision)]
     accelerator = accelerator or _smallest(tuning, method, gpus)
-    usd_per_hour, quote = price_of(PriceAsked(cloud, cloud_class, plan, price), accelerator, facts)
+    usd_per_hour, quote = price_of(PriceAsked(cloud, cloud_class, plan, price), accelerator, facts, count or 1)
     tuning = replace(tuning, usd_per_hour=usd_per_hour)
     answers = {each: answer_method(tuning, each, accelerator, count or 1, gpus) for each in Method}
     if answers[method].found is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...estimators.errors import AnswerIsNo, InputError
 from ...estimators.facts.catalog import load_catalog
+from ...estimators.facts.records import CloudClass
 from ...estimators.frozen import replace
 from ...estimators.models.resolve import resolve_model
 from ...estimators.models.shape import ModelKind
@@ -124,7 +125,7 @@ def train(
     if tokens is None:
         raise InputError(_no_tokens(resolved))
     sequence = seq or default_sequence(shape)
-    usd_per_hour, quote = price_of(PriceAsked(cloud, cloud_class, plan, price), accelerator, facts)
+    usd_per_hour, quote = price_of(PriceAsked(cloud, cloud_class, plan, price), accelerator, facts, count)
     with naming("--global-batch"):
         batch = read_batch(global_batch, sequence) if global_batch else None
     job = Job(
@@ -269,6 +270,8 @@ def _assumptions(found: JobAnswer, resolved: ResolvedModel, quote: Quote | None)
         )
     if quote:
         terms = f"{quote.plan} prices of {quote.cloud or quote.cloud_class or f'{len(quote.clouds)} clouds'}"
+        if not (quote.cloud or quote.cloud_class or any(c.cloud_class is CloudClass.MARKETPLACE for c in quote.clouds)):
+            terms += ", marketplaces left out"
         listed.append(
             Assumption(f"{terms}; storage, network traffic, staff and failed attempts are not in it", "--plan")
         )

@@ -130,6 +130,7 @@ def quote(
     plan: PricePlan = PricePlan.ON_DEMAND,
     cloud: str | None = None,
     cloud_class: CloudClass | None = None,
+    without: CloudClass | None = None,
 ) -> Quote:
     """Return what one accelerator costs an hour.
 
@@ -139,6 +140,7 @@ def quote(
         plan: on-demand, spot or reserved.
         cloud: only this cloud, as typed; a seller's name means all its brands.
         cloud_class: only sellers of this class.
+        without: no sellers of this class (marketplaces rent single machines, which a cluster cannot be made of).
 
     Raises:
         InputError: no offer matches; says what there is instead.
@@ -156,6 +158,7 @@ def quote(
         if offer.plan is plan
         and (asked is None or asked.name in (offer.cloud, catalog.clouds[offer.cloud].seller))
         and (cloud_class is None or offer.cloud_class is cloud_class)
+        and offer.cloud_class is not without
     ]
     if not matching:
         raise InputError(

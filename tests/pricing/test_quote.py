@@ -274,3 +274,12 @@ def test_every_accelerator_has_a_quote_or_a_reason(catalog: Catalog, plan: Price
             assert plan not in {price.plan for price in catalog.prices_of(chip)}
         else:
             assert 0 < usd.low <= usd.mid <= usd.high < 40
+
+
+def test_a_cluster_is_not_quoted_from_marketplaces():
+    catalog = load_catalog(use_config_folder=False)
+    everyone = quote(catalog, "h100-sxm-80gb")
+    others = quote(catalog, "h100-sxm-80gb", without=CloudClass.MARKETPLACE)
+    assert {cloud.cloud_class for cloud in everyone.clouds} >= {CloudClass.MARKETPLACE}
+    assert CloudClass.MARKETPLACE not in {cloud.cloud_class for cloud in others.clouds}
+    assert others.usd_per_hour.low > everyone.usd_per_hour.low
