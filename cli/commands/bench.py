@@ -102,7 +102,7 @@ def bench_run(
     with _bar(collectives.is_first_rank()) as bar:
         task = bar.add_task("measuring", total=None)
         progress = suite.Progress(
-            plan=lambda count: bar.update(task, total=count),
+            plan=lambda count: bar.update(task, total=count, completed=0),
             start=lambda trial: bar.update(task, description=trial.id[:44]),
             done=lambda case: bar.advance(task),
         )

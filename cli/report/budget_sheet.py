@@ -71,6 +71,8 @@ class _Book:
         self.share_in = add({"num_format": "0.0000####", **yellow})
         self.percent_in = add({"num_format": "0.##%", **yellow})
         self.small = add({"num_format": "$#,##0.00####"})
+        self.number = add({"num_format": "#,##0.00##"})
+        self.percent = add({"num_format": "0.##%"})
         # Made first, so that they stand in this order.
         self.sheets = {name: book.add_worksheet(name) for name in (*_NAMES, *self._more())}
 
@@ -97,6 +99,7 @@ class _Book:
         for column, width in enumerate(widths):
             sheet.set_column(column, column, width)
         sheet.freeze_panes(_FIRST, 1)
+        _for_paper(sheet)
         return sheet
 
     def _inputs(self) -> None:
@@ -152,15 +155,15 @@ class _Book:
             price = f"=Inputs!$B${self.price_row[line.price.key] + 1}"
             sheet.write_formula(row, 5, price, self.small, line.price.usd.mid)
             sheet.write_formula(row, 6, f"=ROUND(D{row + 1}*F{row + 1},2)", self.usd, line.cents / 100)
-            sheet.write_number(row, 7, line.amount.low)
-            sheet.write_number(row, 8, line.amount.high)
+            sheet.write_number(row, 7, line.amount.low, self.number)
+            sheet.write_number(row, 8, line.amount.high, self.number)
             sheet.write_string(row, 9, line.driver)
         for index, reserve in enumerate(self.reserves):
             row = self.last_line + 1 + index
             for column, text in ((0, reserve.stage), (1, str(Category.CONTINGENCY)), (2, "contingency"), (4, "share")):
                 sheet.write_string(row, column, text)
             share = f"Inputs!$J${self.share_row[reserve.stage] + 1}"
-            sheet.write_formula(row, 3, f"={share}", self.number_in, reserve.share)
+            sheet.write_formula(row, 3, f"={share}", self.percent, reserve.share)
             paid = f"SUMIFS($G${_FIRST + 1}:$G${self.last_line + 1},$A${_FIRST + 1}:$A${self.last_line + 1},A{row + 1})"
             sheet.write_formula(row, 6, f"=ROUND(D{row + 1}*{paid},2)", self.usd, reserve.cents / 100)
         total = self.last_row + 1
@@ -253,6 +256,7 @@ class _Book:
             {"name": "cash left", "categories": ["Cash", _FIRST, 0, last, 0], "values": ["Cash", _FIRST, 3, last, 3]}
         )
         chart.set_title({"name": "Cash left"})
+        chart.set_y_axis({"num_format": "$#,##0"})
         sheet.insert_chart(_FIRST, 5, chart, {"x_scale": 1.4})
 
     def _summary(self) -> None:
@@ -260,7 +264,7 @@ class _Book:
         sheet = self._head(
             "Summary",
             budget.file.name,
-            self.document.headline,
+            "Every sum is a formula: change a yellow cell of Inputs, Lines, Shares or Cash, and it follows.",
             ("By stage", "Months", "Cost"),
             (30, 24, 20, 4, 26, 20),
         )
@@ -295,6 +299,7 @@ class _Book:
             }
         )
         chart.set_title({"name": "Cost by month"})
+        chart.set_y_axis({"num_format": "$#,##0"})
         chart.set_legend({"none": True})
         sheet.insert_chart(max(row, end) + 3, 0, chart, {"x_scale": 1.8})
         self.book.define_name("Total", f"=Summary!$C${row + 1}")
@@ -306,6 +311,7 @@ class _Book:
             if not isinstance(table, Table):
                 continue
             sheet = self.book.add_worksheet(name.title())
+            _for_paper(sheet)
             sheet.write_string(0, 0, table.caption, self.title)
             sheet.write_string(1, 0, "As flopwise worked it out; not formulas.", self.note)
             header, rows = wide(table)
@@ -323,6 +329,7 @@ class _Book:
         from ... import __version__
 
         sheet = self.book.add_worksheet("Sources")
+        _for_paper(sheet)
         sheet.set_column(0, 0, 52)
         sheet.set_column(1, 2, 28)
         sheet.set_column(3, 3, 110)
@@ -332,7 +339,9 @@ class _Book:
         sheet.write_string(1, 0, made, self.note)
         for column, text in enumerate(("What", "Date", "Range", "Source")):
             sheet.write_string(_FIRST - 1, column, text, self.bold)
-        row = _FIRST
+        sheet.write_string(_FIRST, 0, "as exported")
+        sheet.write_string(_FIRST, 3, self.document.headline)
+        row = _FIRST + 1
         for price in self.budget.prices:
             band = "exact" if price.usd.is_exact else f"{price.usd.low:,.6g} to {price.usd.high:,.6g}"
             for column, text in enumerate((price.key, price.date, band, price.source)):
@@ -353,6 +362,12 @@ class _Book:
 
 
 _NAMES = ("Summary", "Inputs", "Lines", "Months", "Shares")
+
+
+def _for_paper(sheet: Any) -> None:
+    """Print a sheet across, on one page's width."""
+    sheet.set_landscape()
+    sheet.fit_to_pages(1, 0)
 
 
 def _column(index: int) -> str:
