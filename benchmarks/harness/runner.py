@@ -7,6 +7,7 @@ time left is shared out over the trials left, so that a quick run ends on time o
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from ...estimators.facts.bench_records import (
     WRONG,
     Case,
 )
-from ...estimators.frozen import dataclass
+from ...estimators.frozen import dataclass, replace
 from ...estimators.units import show_bytes, show_duration
 from .measure import Clock, Effort, measure
 from .sensors import DeviceWatch
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from .device import Bench
 
 _ROOM = 0.8  # of the free memory that a trial may want
+_STUDENT = {2: 4.0, 3: 4.30, 4: 3.18, 5: 2.78}  # 97.5 %; of two bursts four ranges, their t of 12.7 says nothing
+# What one process cannot see of itself: where its memory lies. Of 111 quiet cases of two processes on a small machine
+# nine tenths differed by less than twice this.
+_LEAST_HALF = 0.025
+_APART = 0.05  # between bursts of one trial from which they are called different
 _SHORT = 0.25  # seconds for a trial below which three samples must do
 _HOPELESS = 5.0  # times the budget of a trial that a single call may take
 
@@ -65,7 +71,37 @@ class Session:
         self._on_case, self._on_start, self._now = on_case, on_start, now
         self._began = now()
         self._rates: dict[str, float] = {}  # FLOP/s of the last trial of a kind
+        self._bursts: dict[str, list[Case]] = {}
         self._clock: Clock | None = None
+
+    def again(self, trials: Sequence[Trial], reserve: float = 0.0) -> bool:
+        """Measure trials that were measured once more and join the bursts; return whether time was left for all.
+
+        Raises:
+            KeyboardInterrupt, Stopped: as they came, `stopped` set; bursts that are complete count.
+        """
+        place = {case.id: index for index, case in enumerate(self.cases) if case.is_measured}
+        left = [trial for trial in trials if trial.id in place]
+        try:
+            while left:
+                if self.time_left() - reserve <= 0:
+                    return False
+                trial = left.pop(0)
+                self._on_start(trial)
+                case = self._one(trial, self._seconds(trial, left, reserve))
+                if case.is_measured:
+                    bursts = self._bursts.setdefault(case.id, [self.cases[place[case.id]]])
+                    bursts.append(case)
+                    self.cases[place[case.id]] = merged(bursts)
+        except KeyboardInterrupt:
+            self.stopped = "interrupted"
+            raise
+        except Stopped as error:
+            self.stopped = str(error)
+            raise
+        finally:
+            self.bench.free()
+        return True
 
     def with_clock(self, clock: Clock) -> Session:
         """Return a session on `clock`, without an end, that adds to the same cases."""
@@ -163,8 +199,8 @@ class Session:
             flops=trial.flops,
             bytes=trial.bytes,
             median_s=spread.median,
-            low_s=spread.low,
-            high_s=spread.high,
+            low_s=min(spread.low, spread.median * math.exp(-_LEAST_HALF)),
+            high_s=max(spread.high, spread.median * math.exp(_LEAST_HALF)),
             best_s=spread.best,
             iqr=spread.iqr,
             samples=found.samples,
@@ -175,6 +211,43 @@ class Session:
             relative_error=error,
             conditions=dict(watch.after),
         )
+
+
+def merged(bursts: Sequence[Case]) -> Case:
+    """Return several bursts of one trial as one case.
+
+    What a run sees in one stretch says nothing of clocks, neighbours and memory a minute later. The middle is the
+    geometric mean of the bursts' medians; its interval is the wider of theirs (over the root of their number) and of
+    Student's t over the medians, on logarithms.
+    """
+    if len(bursts) == 1:
+        return bursts[0]
+    logs = [math.log(burst.median_s) for burst in bursts]
+    n = len(bursts)
+    middle = math.fsum(logs) / n
+    deviation = math.sqrt(math.fsum((each - middle) ** 2 for each in logs) / (n - 1))
+    inside = max(math.log(burst.high_s / burst.low_s) / 2 for burst in bursts)
+    half = max(max(inside, _STUDENT.get(n, 2.6) * deviation) / math.sqrt(n), _LEAST_HALF)
+    most = max(bursts, key=lambda burst: len(burst.verdict))
+    apart = math.exp(max(logs) - min(logs)) - 1.0
+    verdict = most.verdict
+    if apart > _APART:
+        verdict = (*verdict, f"{n} bursts some time apart differ by {apart:.0%}")
+    errors = [burst.relative_error for burst in bursts if burst.relative_error is not None]
+    return replace(
+        most,
+        median_s=math.exp(middle),
+        low_s=math.exp(middle - half),
+        high_s=math.exp(middle + half),
+        best_s=min(burst.best_s for burst in bursts),
+        iqr=sorted(burst.iqr for burst in bursts)[n // 2],
+        samples=tuple(sample for burst in bursts for sample in burst.samples),
+        waited=tuple(share for burst in bursts for share in burst.waited),
+        is_corrected=any(burst.is_corrected for burst in bursts),
+        verdict=verdict,
+        relative_error=max(errors) if errors else None,
+        conditions=bursts[-1].conditions,
+    )
 
 
 def _without(trial: Trial, status: str, reason: str) -> Case:

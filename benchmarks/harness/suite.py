@@ -33,12 +33,14 @@ SUITES = (
     "collectives",
 )
 _BUDGETS = {  # seconds of a run on a CPU and on an accelerator, seconds of a trial
-    "quick": (66.0, 48.0, 0.6),
+    "quick": (70.0, 48.0, 0.75),
     "normal": (420.0, 240.0, 2.0),
     "full": (None, None, 5.0),
 }
 _SEARCH_SHARE = 0.15  # of a run's time for the search for the fastest shape
 _SEARCH_ROUNDS = {"quick": 1, "normal": 3, "full": 8}
+_BURSTS = 3  # every trial is measured in so many stretches, a while apart, as far as time allows
+_FIRST_SHARE = 0.45  # of a run's time for the first of them
 _SAVE_EVERY_S = 3.0
 
 
@@ -175,12 +177,15 @@ def run(
         if collectives.is_first_rank():
             write_record(kept, file)
 
-    session = Session(bench, Budget(seconds=total, trial_s=trial_s), on_case=on_case, on_start=progress.start, now=now)
+    session = Session(
+        bench, Budget(seconds=total, trial_s=trial_s / _BURSTS), on_case=on_case, on_start=progress.start, now=now
+    )
     ended: BaseException | None = None
     try:
         with _ended_by_signal():
             wants_search = not asked.only or "matmul" in asked.only
-            reserve = (total or 0.0) * _SEARCH_SHARE if wants_search else 0.0
+            later = 1.0 - _FIRST_SHARE
+            reserve = (total or 0.0) * (later if wants_search else later - _SEARCH_SHARE)
             alone = collectives.group_size() == 1
             trials = planned(scope, asked) if alone or asked.only != (collectives.SUITE,) else []
             progress.plan(len(trials))
@@ -189,6 +194,10 @@ def run(
                 if wants_search:
                     _search(session, asked.level)
                     checks.update(cross_check(bench, session.cases))
+                for _ in range(_BURSTS - 1):
+                    progress.plan(len(trials))
+                    if not session.again(trials):
+                        break
             if not alone and (not asked.only or collectives.SUITE in asked.only):
                 collectives.run(session, scope)
     except (KeyboardInterrupt, Stopped) as error:
@@ -202,16 +211,17 @@ def run(
 
 def _search(session: Session, level: str) -> None:
     """Climb from the fastest product of each format to faster neighbours."""
+    until = session.time_left() * (1.0 - _SEARCH_SHARE / (1.0 - _FIRST_SHARE))
     for format in dict.fromkeys(case.text("format") for case in session.cases if case.suite == matmul.SUITE):
         for _ in range(_SEARCH_ROUNDS[level]):
             best = _best(session.cases, format)
-            if best is None or session.time_left() < 2.0:
+            if best is None or session.time_left() < max(2.0, until):
                 break
             layout = best.text("layout")
             m, k, n = (int(best.number(side)) for side in ("m", "k", "n"))
             known = {case.id for case in session.cases}
             wanted = [t for t in matmul.neighbours(matmul.trial(format, m, k, n, layout)) if t.id not in known]
-            session.run(wanted, reserve=1.0)
+            session.run(wanted, reserve=max(1.0, until))
             after = _best(session.cases, format)
             if after is None or after.flops_per_s < 1.01 * best.flops_per_s:
                 break

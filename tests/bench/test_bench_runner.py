@@ -8,9 +8,10 @@ import pytest
 
 from flopwise.benchmarks.harness.clocks import HostClock
 from flopwise.benchmarks.harness.measure import Timing
-from flopwise.benchmarks.harness.runner import Budget, Session, Stopped
+from flopwise.benchmarks.harness.runner import Budget, Session, Stopped, merged
 from flopwise.benchmarks.harness.sensors import Sensors
 from flopwise.benchmarks.harness.trials import Built, Trial, Unsupported
+from flopwise.estimators.frozen import replace
 
 
 class Steady:
@@ -139,3 +140,30 @@ def test_a_format_that_is_hopelessly_slow_is_foreseen() -> None:
 def test_the_clock_of_the_host_measures_something() -> None:
     found = HostClock().sample(lambda: sum(range(1000)), 10)
     assert found.seconds > 0 and found.waited == 0.0
+
+
+def test_bursts_that_agree_narrow_the_interval_and_bursts_that_differ_widen_it_and_say_so() -> None:
+    run = session(made_bench())
+    run.run([trial("it")])
+    (first,) = run.cases
+    agreeing = merged([first, first, first])
+    assert agreeing.median_s == pytest.approx(first.median_s)
+    assert agreeing.low_s < first.median_s < agreeing.high_s
+    assert agreeing.verdict == ()
+    slower = replace(first, median_s=1.2 * first.median_s, low_s=1.2 * first.low_s, high_s=1.2 * first.high_s)
+    apart = merged([first, slower, first])
+    assert apart.low_s < first.low_s < slower.high_s < apart.high_s
+    assert "3 bursts some time apart differ by 20%" in apart.verdict
+    assert len(apart.samples) == 3 * len(first.samples)
+
+
+def test_measuring_again_joins_bursts_and_stops_when_time_is_up() -> None:
+    run = session(made_bench(), seconds=3.0)
+    trials = [trial(str(i)) for i in range(4)]
+    run.run(trials)
+    counts = [len(case.samples) for case in run.cases]
+    assert run.again(trials)
+    assert all(len(case.samples) > count for case, count in zip(run.cases, counts, strict=True))
+    while run.again(trials):
+        pass
+    assert len(run.cases) == 4
