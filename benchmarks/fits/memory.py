@@ -56,14 +56,17 @@ PRIORS: Mapping[str, Prior] = {
 }
 # Around the loss Transformers holds an fp32 copy of the logits, a shifted copy, their log-softmax and its gradient
 # (14 to 16 bytes); Megatron's vocabulary-parallel loss works in place on one fp32 copy beside the 16-bit logits (6);
-# under fp16 autocast the copies stay in 16 bits; ms-swift keeps logits once more for token accuracy.
+# DeepSpeed's fp16 engine runs without autocast, and copies stay in 16 bits; ms-swift keeps logits once more for token accuracy.
 LOSS_PRIORS: Mapping[str, Prior] = {
     "megatron": (6.3, 0.05, True),
     "megatron-deepspeed": (10.0, 0.2, True),
     "ms-swift": (28.0, 0.3, True),
-    "hugging-face-fp16": (8.0, 0.3, True),
+    "hf-deepspeed-fp16": (9.0, 0.3, True),
     "hf-deepspeed": (14.0, 0.2, True),
 }
+# InternEvo keeps the 16-bit gradients and a flat copy, makes fp32 ones of them (4) and AdamW's temporaries (4).
+SHARD_PRIORS: Mapping[str, Prior] = {"internevo": (12.0, 0.3, True)}
+COMPLETE = ("A", "B")  # rows with at most one setting assumed; others weigh a quarter
 FREE: Mapping[str, tuple[str, ...]] = {
     "megatron": ("loss_bytes_per_logit", "cache_share", "ragged_cache_share"),
     "megatron-deepspeed": ("cache_share", "buffer_bytes"),
@@ -72,7 +75,7 @@ FREE: Mapping[str, tuple[str, ...]] = {
     "torchtune": ("loss_bytes_per_logit", "chunked_loss_bytes_per_logit"),
     "hugging-face": ("loss_bytes_per_logit", "cache_share", "ragged_cache_share"),
     "ms-swift": ("loss_bytes_per_logit", "ragged_cache_share"),
-    "hugging-face-fp16": ("loss_bytes_per_logit", "cache_share", "state_cache_share"),
+    "hf-deepspeed-fp16": ("loss_bytes_per_logit", "cache_share", "buffer_bytes"),
     "hf-deepspeed": (
         "loss_bytes_per_logit",
         "cache_share",
@@ -133,6 +136,7 @@ def read_samples(path: Path) -> list[Sample]:
     for sample in samples:
         source = sample.row.source
         sample.weight = math.sqrt(by_source[source]) / len(families[source]) / by_family[sample.row.family]
+        sample.weight *= 1.0 if sample.row.quality in COMPLETE else 0.25
     return samples
 
 
@@ -172,7 +176,8 @@ def fit(data: Mapping[str, Any], samples: Sequence[Sample]) -> dict[str, Any]:
 
 def prior_of(framework: str, field: str) -> Prior:
     """Return what a factor is before any row is seen."""
-    return LOSS_PRIORS.get(framework, PRIORS[field]) if field == "loss_bytes_per_logit" else PRIORS[field]
+    special = {"loss_bytes_per_logit": LOSS_PRIORS, "shard_gradient_bytes": SHARD_PRIORS}.get(field, {})
+    return special.get(framework, PRIORS[field])
 
 
 def _set_overhead(data: dict[str, Any], field: str, value: float) -> None:
@@ -241,23 +246,29 @@ def _scalar(value: Any) -> str:
 def bands(pairs: Sequence[tuple[Sample, float]], unsaid_log: float) -> dict[str, dict[str, Any]]:
     """Return the range of each framework from errors out of fold: the width whose range covers 80 % of its rows.
 
-    A guessed setting adds `unsaid_log` squared to the variance; the rest is the framework's own. Frameworks with few
-    rows take the pooled width; software that is not told takes the pooled one, a half wider.
+    Every source weighs the same, for the next job comes from a source that is not here; incomplete rows weigh half. A
+    guessed setting adds `unsaid_log` squared to the variance; the rest is the framework's own. One source of a
+    framework weighs as much as all sources together; frameworks without rows and software that is not told take the
+    pooled width, a half wider.
     """
 
     def width(some: Sequence[tuple[Sample, float]], side: int) -> float:
+        rows = Counter(sample.row.source for sample, _ in some)
         own = []
         for sample, error in some:
             guessed = len(sample.case.guessed) * (unsaid_log * SIGMAS_80) ** 2
-            own.append(math.copysign(math.sqrt(max(error**2 - guessed, 0.0)), -error))
-        return max(0.02, side * (quantile(sorted(own), 0.9 if side > 0 else 0.1) or 0.0))
+            rest = math.copysign(math.sqrt(max(error**2 - guessed, 0.0)), -error)
+            weight = 1.0 if sample.row.quality in COMPLETE else 0.5
+            own.append((rest, weight / max(rows[sample.row.source], 3)))  # a single row is no source
+        return max(0.02, side * weighted_quantile(own, 0.9 if side > 0 else 0.1))
 
     basis = "published peaks predicted without their family; 10th to 90th percentile of measured / predicted"
     pooled = (width(pairs, -1), width(pairs, 1))
     found: dict[str, dict[str, Any]] = {}
     for name in [*FREE, "colossal-ai", "jax", "neuron", "habana"]:
         own = [(s, e) for s, e in pairs if s.framework == name]
-        share = len(own) / (len(own) + 12)  # a dozen rows weigh as much as the pool
+        sources = len({sample.row.source for sample, _ in own})
+        share = sources / (sources + 1)
         low = share * width(own, -1) + (1 - share) * pooled[0] if own else 1.5 * pooled[0]
         high = share * width(own, 1) + (1 - share) * pooled[1] if own else 1.5 * pooled[1]
         note = basis if own else "no measured rows of this software; half wider than all others together"
@@ -269,6 +280,18 @@ def bands(pairs: Sequence[tuple[Sample, float]], unsaid_log: float) -> dict[str,
         "basis": f"software not told: half wider than {basis}",
     }
     return found
+
+
+def weighted_quantile(values: Sequence[tuple[float, float]], share: float) -> float:
+    """Return the quantile of (value, weight) pairs: the first value up to which `share` of the weight lies."""
+    ordered = sorted(values)
+    total = math.fsum(weight for _, weight in ordered)
+    reached = 0.0
+    for value, weight in ordered:
+        reached += weight
+        if reached >= share * total:
+            return value
+    return ordered[-1][0] if ordered else 0.0
 
 
 def main(path: Path) -> None:

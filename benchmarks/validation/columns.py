@@ -82,7 +82,8 @@ def shape_from_columns(columns: dict[str, str]) -> ShapeReading | None:
         feed_forward=FeedForwardShape(width=ffn, gated=gated, bias=bias),
         norm_params=1 if gated else 2,
     )
-    layers += _int(option(notes, "mtp-num-layers"))  # each predicts one more token with a layer of its own
+    predictions = _int(option(notes, "mtp-num-layers"))
+    layers += predictions  # each predicts one more token with a layer of its own
     experts = _whole(columns, "moe_experts")
     runs: tuple[tuple[int, LayerShape], ...] = ((layers, dense),)
     if experts:
@@ -98,6 +99,7 @@ def shape_from_columns(columns: dict[str, str]) -> ShapeReading | None:
         stacks=(StackShape(name="decoder", hidden=hidden, runs=runs, final_norm_params=1 if gated else 2),),
         vocab=vocab,
         tied_embeddings=columns.get("tied_embeddings", "").lower() in ("yes", "true"),
+        predictions=predictions,
         source="columns of the measured row",
     )
     return ShapeReading(shape, tuple(filled))

@@ -72,6 +72,11 @@ def complete(row: MeasuredRow, catalog: Catalog) -> MemoryCase | str:
     if settings is None:
         return _unknown(row)
     guessed: list[str] = [what for what in settings.filled if what != "shape by name"]
+    if _is_script_default(settings):
+        settings = replace(settings, zero=Zero.NONE)
+    names_deepspeed = settings.framework is Framework.HF_DEEPSPEED and "deepspeed" in settings.attention_text.lower()
+    if settings.zero is None and names_deepspeed:
+        settings = replace(settings, zero=Zero.GRADIENTS)  # as most published configurations of DeepSpeed
     settings = replace(settings, framework=_framework(settings))
     framework = settings.framework
     layout = _layout(row, settings, guessed)
@@ -107,6 +112,15 @@ def _framework(settings: Settings) -> Framework | None:
     is_plain = settings.framework is Framework.HF_DEEPSPEED and not settings.zero
     is_later_swift = settings.framework is Framework.MS_SWIFT and (settings.year or 0) >= 2025
     return Framework.HUGGING_FACE if is_plain or is_later_swift else settings.framework
+
+
+def _is_script_default(settings: Settings) -> bool:
+    """Whether a ZeRO stage is only what scripts for many GPUs set: scripts for one GPU train adapters without DeepSpeed.
+
+    (Qwen's finetune_lora_single_gpu.sh; those in fp16 do use it.)
+    """
+    is_single = settings.accelerators == 1 and settings.adapter is not None and settings.precision is Precision.BF16
+    return is_single and settings.zero in (Zero.OPTIMIZER, Zero.GRADIENTS) and "script default" in settings.notes
 
 
 def kind_of(text: str) -> MemoryKind:
@@ -145,7 +159,9 @@ def _layout(row: MeasuredRow, settings: Settings, guessed: list[str]) -> Layout:
             guessed.append("zero")
     sequence = settings.sequence_parallel
     if sequence is None:
-        sequence = tp > 1 and framework in (Framework.MEGATRON, Framework.FSDP, Framework.INTERNEVO)
+        # Recipes switch it on. A test's configuration is complete: what it leaves out is off, but mixtures need it.
+        plain = "functional test" in settings.attention_text.lower() and not settings.shape.is_mixture
+        sequence = tp > 1 and not plain and framework in (Framework.MEGATRON, Framework.FSDP, Framework.INTERNEVO)
     micro_batch = settings.micro_batch
     if micro_batch is None:
         said = re.search(r'"batch size per DP" column (\d+)', settings.notes)
@@ -185,6 +201,8 @@ def _recipe(settings: Settings, layout: Layout, guessed: list[str]) -> Recipe:
     chunked = settings.chunked_loss
     if chunked is None:
         chunked = framework is Framework.TORCHTUNE and not re.search(r"cumulative|older table", settings.notes)
+        if framework is Framework.FSDP and settings.compiled and "torchtitan" in settings.attention_text.lower():
+            chunked = (settings.year or 2025) >= 2025  # torchtitan compiles the loss with the model (pull request 1033)
     text = settings.attention_text.upper()
     return Recipe(
         precision=settings.precision or Precision.BF16,
@@ -216,8 +234,10 @@ def _said_recompute(settings: Settings) -> tuple[Recompute | None, tuple[Offload
 
 
 def _adapter(settings: Settings) -> Adapter | None:
-    """Under an fp8 recipe the frozen base is kept in fp8."""
+    """Under an fp8 recipe the frozen base is kept in fp8. Axolotl and LLaMA-Factory undo PEFT's cast of the ends."""
     adapter = settings.adapter
+    if adapter and re.search(r"axolotl|llama-?factory", settings.attention_text.lower()):
+        return frozen.replace(adapter, plain_ends=True)
     if adapter and adapter.base_bits == 16 and settings.precision is Precision.FP8:
         return frozen.replace(adapter, base_bits=8.0)
     return adapter

@@ -54,6 +54,10 @@ class MemoryProfile:
     gathered_layers: float  # layers whose whole weights are there at once under ZeRO-3
     live_parameters: float  # weights that ZeRO-3 keeps gathered at most, when that is a setting (DeepSpeed); else 0
     buffer_bytes: float  # communication buckets and workspaces, fixed
+    whole_buckets: bool  # buckets have their full size however little is trained (DeepSpeed)
+    gathers_ends: bool  # ZeRO-3 keeps embedding and head gathered from forward to the end of backward (FSDP's root)
+    peft_ends: bool  # embedding and head are in 32 bits beside NF4 weights, kept frozen beside a copy that is trained
+    keeps_expert_outputs: bool  # routing weights multiply experts' outputs, else what stands before their last matrix
     cache_share: float  # what the allocator keeps beyond live tensors, as a share of activations and temporaries
     ragged_cache_share: float  # the same when batches differ in length
     state_cache_share: float  # as a share of states

@@ -14,7 +14,7 @@ on each pipeline stage; the fullest stage counts. Activations are those of Korth
 
 from __future__ import annotations
 
-from ..facts.memory import MemoryProfile
+from ..facts.memory import MemoryProfile, StateScheme
 from ..frozen import dataclass
 from ..training.layout import Layout, Offload, Recipe, Recompute, Workload, Zero
 from .stages import Stage
@@ -79,7 +79,11 @@ def instants(
     before = gradients if accumulates else {}
     gathered = {"gathered layers": states.gathered}
     # whole gradients of a layer exist before they are reduced to shards (ZeRO-2 and 3)
-    whole = {"whole gradients of a layer": _whole_gradients(rank, recipe)} if layout.zero >= 2 else {}
+    whole = {"whole gradients of a layer": _whole_gradients(rank, recipe, profile)} if layout.zero >= 2 else {}
+    if not whole and several and profile.scheme is StateScheme.PURE and not recipe.step_in_backward:
+        # a fresh gradient stands beside the sum of those before until it is added
+        trains_ends = recipe.adapter is None or recipe.adapter.trains_embeddings
+        whole = {"whole gradients of a layer": compute_bytes(recipe.precision) * rank.end * trains_ends}
     found = [
         _instant(
             "forward", stage, persistent, before, gathered, {"activations": work.kept, "working set": work.forward}
@@ -88,7 +92,7 @@ def instants(
     if stage.has_head:
         loss = {"activations": work.kept, "logits and loss": work.loss}
         found.append(_instant("loss", stage, persistent, before, gathered, loss))
-    start = {"activations": work.kept, "recomputed layer": work.recomputed, "working set": work.backward}
+    start = {"activations": work.kept_at_start, "recomputed layer": work.recomputed, "working set": work.backward}
     end = {**start, "activations": work.kept_at_end}
     found += [
         _instant("backward start", stage, persistent, before, gathered, whole, start),
@@ -114,7 +118,8 @@ def _instant(name: str, stage: Stage, *groups: dict[str, float]) -> Instant:
 def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout, *, unties: bool = False) -> RankParameters:
     """Return the parameters that one rank of `stage` holds after tensor and expert cuts.
 
-    A tied table is held again by a last stage without the embedding, and by software that `unties` it.
+    A tied table is held again by a last stage without the embedding, and by software that `unties` it. Layers that
+    predict further tokens need the table on the last stage too.
     """
     inside = layout.expert_tp or layout.tp
     dense = expert = adapter = adapter_expert = 0.0
@@ -125,8 +130,10 @@ def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout, *, unties: bo
         adapter_expert += count * run.adapter.expert / (layout.ep * inside)
     embedding = sums.embedding_params / layout.tp if stage.has_embedding else 0.0
     head = (sums.head_params + sums.other_params) / layout.tp if stage.has_head else 0.0
-    if stage.has_head and sums.tied and (unties or not stage.has_embedding):
-        head += sums.embedding_table / layout.tp
+    elsewhere = (sums.tied or sums.predictions > 0) and not stage.has_embedding
+    again = elsewhere or (sums.tied and unties)
+    if stage.has_head:
+        head += (sums.embedding_table * again + sums.joining_params) / layout.tp
     largest = max(
         (
             run.params.repeated + run.params.divided / layout.tp + run.params.expert / (layout.ep * inside)
@@ -147,16 +154,24 @@ def rank_parameters(sums: ModelSums, stage: Stage, layout: Layout, *, unties: bo
 
 
 def _buffers(states: StateBytes, layout: Layout, profile: MemoryProfile) -> float:
-    """Buckets have a set size, but need no more than two 16-bit copies of what is trained."""
+    """Buckets have a set size; most software needs no more than two 16-bit copies of what is trained."""
     if layout.dp * layout.cp == 1 and not profile.gradients_persist:
         return 0.0
+    if profile.whole_buckets:
+        return profile.buffer_bytes
     return min(profile.buffer_bytes, 4.0 * states.trained)
 
 
-def _whole_gradients(rank: RankParameters, recipe: Recipe) -> float:
+def _whole_gradients(rank: RankParameters, recipe: Recipe, profile: MemoryProfile) -> float:
+    """Gradients before they are reduced: of the largest group; FSDP's root keeps those of the head until the end.
+
+    FSDP copies a layer's gradients into one buffer to reduce them, while those of the next layer appear.
+    """
     size = compute_bytes(recipe.precision)
     if recipe.adapter:
         return size * rank.end if recipe.adapter.trains_embeddings else 0.0
+    if profile.gathers_ends:
+        return size * (rank.end + 2 * rank.layer)
     return size * max(rank.layer, rank.end)
 
 
@@ -185,6 +200,9 @@ class _Activations:
             ends += sums.head_kept / self.sequence * self.scale
         on_device = Offload.ACTIVATIONS not in recipe.offload
         self.kept = (one_pass * stage.in_flight if on_device else self._offloaded(held)) + ends
+        # behind the head only the gradient of the hidden state is left
+        behind = max(0.0, sums.head_kept - sums.hidden_bytes) / self.sequence * self.scale if stage.has_head else 0.0
+        self.kept_at_start = self.kept - behind
         self.kept_at_end = max(0.0, one_pass * (stage.in_flight - 1)) * on_device
         full = max((self._whole_layer(run) for _, run in held), default=0.0)
         largest = max((self._cut(run.largest) for _, run in held), default=0.0)
@@ -196,7 +214,7 @@ class _Activations:
         self.forward = largest + gathered + (scores if recipe.recompute is not Recompute.NONE else 0.0)
         self.backward = largest + scores + 2 * gathered
         per_logit = profile.chunked_loss_bytes_per_logit if recipe.chunked_loss else profile.loss_bytes_per_logit
-        logits = sums.head_rows * sums.vocab / layout.tp * layout.micro_batch / layout.cp
+        logits = sums.head_rows * sums.vocab / layout.tp * layout.micro_batch / layout.cp * (1 + sums.predictions)
         self.loss = logits * per_logit + gathered
         if layout.zero is Zero.PARAMETERS and layout.pp > 1:
             # PyTorch's pipeline schedules hand all micro-batches' outputs back at the end of the step

@@ -143,6 +143,8 @@ def _gathered_bytes(
     if whole:
         return everything
     layers = max(profile.gathered_layers * params.layer * bits, params.end * size + params.layer * bits)
+    if profile.gathers_ends:
+        layers = profile.gathered_layers * params.layer * bits + params.ends * size
     if profile.live_parameters:
         layers = max(layers, profile.live_parameters * size)
     return min(everything, layers)
@@ -157,11 +159,14 @@ def _frozen_bytes(
 ) -> float:
     """Quantisation covers the matrices of the layers; embedding and head stay in the compute format.
 
-    Embedding and head that are trained are counted with the trained weights.
+    Embedding and head that are trained are counted with the trained weights; PEFT trains copies (modules_to_save).
     """
     bits = adapter.base_bits
     if bits in NORMAL_FLOAT_BITS:
         bits += profile.quantised_extra_bits
+        if profile.peft_ends and not adapter.plain_ends:  # prepare_model_for_kbit_training
+            size = 4.0
     layers = split(params.dense, params.expert, Zero.PARAMETERS)
-    ends = 0.0 if adapter.trains_embeddings else split(params.ends, 0.0, Zero.PARAMETERS)
+    kept = profile.peft_ends or not adapter.trains_embeddings
+    ends = split(params.ends, 0.0, Zero.PARAMETERS) if kept else 0.0
     return layers * (bits / 8 if bits < 16 else size) + ends * size

@@ -43,6 +43,7 @@ class Habits:
     expands_kv: bool
     dropout: bool
     keeps_fused_qkv: bool = False
+    keeps_expert_outputs: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,9 @@ class ModelSums:
     vocab: int
     head_kept: float  # final norm and the head's input, bytes
     other_params: float  # final norm and the like, on the last stage
+    hidden_bytes: float = 0.0  # of the hidden state behind the layers
+    predictions: int = 0  # how many tokens more are predicted, each with logits of its own
+    joining_params: float = 0.0  # matrices that join hidden state and next token for these
 
 
 @lru_cache(maxsize=64)
@@ -109,6 +113,9 @@ def model_sums(shape: ModelShape, sequence_tokens: int, habits: Habits, adapter:
         vocab=shape.vocab if product else 0,
         head_kept=sum(kept_bytes(op, habits, adapter) for op in behind),
         other_params=sum(op.weight_params for op in outside if op.group not in (Group.EMBEDDING, Group.HEAD)),
+        hidden_bytes=product.rows * shape.hidden * BYTES if product else 0.0,
+        predictions=shape.predictions,
+        joining_params=2.0 * shape.predictions * shape.hidden**2,
     )
 
 
@@ -161,6 +168,8 @@ def kept_bytes(operator: Operator, habits: Habits, adapter: Adapter | None) -> f
             kept = operator.saved_values + operator.rows * operator.batch * operator.matrices * adapter.rank
             kept += operator.output_values * adapter.scales_outputs
         return kept * BYTES + extra
+    if operator.name.endswith("experts.combine") and not habits.keeps_expert_outputs:
+        return extra
     if adapter is not None and operator.kind is OperatorKind.NORM and eager:
         return eager * BYTES
     return (operator.saved_values + eager) * BYTES + extra

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from ..facts.memory import MemoryBand, MemoryFacts, MemoryProfile, StateScheme, load_memory_facts
 from ..facts.records import Accelerator
-from ..frozen import dataclass
+from ..frozen import dataclass, replace
 from ..models.shape import ModelShape
 from ..quantity import Given, Quantity, Step
 from ..training.layout import Framework, Layout, Precision, Recipe, Workload
@@ -144,6 +144,7 @@ def habits_of(shape: ModelShape, recipe: Recipe, profile: MemoryProfile) -> Habi
         fused=profile.fused or recipe.compiled,
         expands_kv=profile.expands_kv and not recipe.grouped_kernel,
         keeps_fused_qkv=profile.keeps_fused_qkv,
+        keeps_expert_outputs=profile.keeps_expert_outputs,
         dropout=recipe.dropout,
     )
 
@@ -153,8 +154,15 @@ def _sums(shape: ModelShape, recipe: Recipe, workload: Workload, profile: Memory
 
 
 def stages_of(sums: ModelSums, layout: Layout, workload: Workload) -> tuple[Stage, ...]:
-    """Return the pipeline stages of a model under `layout`."""
-    return stages([run.layers for run in sums.runs], layout.pp, layout.interleave, micro_batches(layout, workload))
+    """Return the pipeline stages of a model under `layout`; layers that predict further tokens stand on the last."""
+    layers = [run.layers for run in sums.runs]
+    if not sums.predictions:
+        return stages(layers, layout.pp, layout.interleave, micro_batches(layout, workload))
+    layers[-1] -= sums.predictions
+    found = stages(layers, layout.pp, layout.interleave, micro_batches(layout, workload))
+    last = found[-1]
+    held = (*last.layers[:-1], last.layers[-1] + sums.predictions)
+    return (*found[:-1], replace(last, layers=held))
 
 
 def _candidates(every: tuple[Stage, ...], only_last: bool) -> Iterable[Stage]:

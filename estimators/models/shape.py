@@ -187,6 +187,7 @@ class ModelShape:
     embed_norm_params: int = 0  # vectors of hidden width in a norm behind the embedding
     max_tokens: int | None = None  # longest sequence it was made for
     extra_params: int = 0
+    predictions: int = 0  # last layers that each predict one token more (arXiv:2412.19437, section 2.2)
     countable_only: bool = False  # parts that operators do not cover: parameters are right, FLOPs are refused
     source: str = ""
     note: str = ""

@@ -127,6 +127,7 @@ class Adapter:
     targets: tuple[str, ...] = ("attention", "mlp")  # groups of matrices: attention, mlp, head; or "all"
     base_bits: float = 16  # bits per frozen weight; 4 + 0.127 for NF4 with double quantisation (arXiv:2305.14314)
     trains_embeddings: bool = False  # embedding and head are trained in full besides the adapters
+    plain_ends: bool = False  # embedding and head stay in 16 bits beside NF4 weights (Axolotl, LLaMA-Factory)
     scales_outputs: bool = False  # a learned scale on outputs, which backward then keeps (adapter v2)
 
 

@@ -98,6 +98,26 @@ def test_quantisation_leaves_embedding_and_head_in_16_bits() -> None:
     assert states.frozen_weights == 2 * BILLION
 
 
+def test_peft_keeps_embedding_and_head_in_32_bits_beside_nf4_weights_only() -> None:
+    # peft, prepare_model_for_kbit_training: not for GPTQ
+    for bits, bytes_each in ((4.5, 4.0), (4.25, 2.0)):
+        recipe = Recipe(adapter=Adapter(rank=8, base_bits=bits))
+        states = state_bytes(RankParameters(ends=BILLION), Layout(accelerators=1), recipe, PROFILES["hugging-face"])
+        assert states.frozen_weights == bytes_each * BILLION
+
+
+def test_peft_trains_a_copy_of_embedding_and_head() -> None:
+    recipe = Recipe(adapter=Adapter(rank=8, trains_embeddings=True))
+    states = state_bytes(RankParameters(ends=BILLION), Layout(accelerators=1), recipe, PROFILES["hugging-face"])
+    assert states.weights == states.frozen_weights == 2 * BILLION
+
+
+def test_fsdps_root_stays_gathered_beside_two_layers() -> None:
+    params = RankParameters(dense=8 * BILLION, ends=BILLION, end=BILLION / 2, layer=BILLION / 4)
+    states = state_bytes(params, Layout(accelerators=8, zero=Zero.PARAMETERS), Recipe(), PROFILES["fsdp"])
+    assert states.gathered == 2 * (BILLION + 2 * BILLION / 4)
+
+
 def test_offloaded_optimizer_states_are_not_on_the_device() -> None:
     recipe = Recipe(offload=(Offload.OPTIMIZER,))
     states = state_bytes(RankParameters(dense=BILLION), Layout(accelerators=1), recipe, PROFILES["megatron"])
