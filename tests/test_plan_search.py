@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from flopwise.estimators.errors import AnswerIsNo, DoesNotFit, InputError
 from flopwise.estimators.facts.catalog import load_catalog
 from flopwise.estimators.facts.plan_defaults import load_plan_defaults
+from flopwise.estimators.facts.records import PricePlan
 from flopwise.estimators.planning.advice import advise, open_models
 from flopwise.estimators.planning.alternatives import front
 from flopwise.estimators.planning.hardware import has_fast_link, is_proposed, offers
@@ -18,8 +19,15 @@ from flopwise.estimators.planning.option import Option
 from flopwise.estimators.planning.request import Objective, PlanRequest
 from flopwise.estimators.planning.search import best_option, make_plan, prepare
 from flopwise.estimators.planning.setting import Limit
-from flopwise.estimators.planning.sizing import Size, sizing
+from flopwise.estimators.planning.shapes import shape_of
+from flopwise.estimators.planning.sizing import ServingLoad, Size, sizing
+from flopwise.estimators.pricing.quote import quote
+from flopwise.estimators.scaling.inference import lifetime_optimum_at_loss
 from flopwise.estimators.scaling.laws import law
+from flopwise.estimators.serving.money import serving_usd_per_million_tokens
+from flopwise.estimators.serving.performance import Tricks
+from flopwise.estimators.serving.sizing import Choice, Demand, size
+from flopwise.estimators.serving.unit_cost import unit_cost
 from flopwise.estimators.units import DAY
 
 few = settings(max_examples=5, deadline=None, derandomize=True)  # a plan takes a tenth of a second
@@ -37,7 +45,7 @@ def startup_plan():
 
 
 def best(**fields) -> Option:
-    setting, _ = prepare(PlanRequest(**fields))
+    setting, _ = prepare(PlanRequest(**fields), catalog())
     return best_option(setting, catalog())
 
 
@@ -261,13 +269,95 @@ def test_what_cannot_be_met_is_said_in_one_sentence(fields, error, said):
 
 def test_a_target_on_scarce_data_is_reached_by_repeating_them():
     sized = sizing(law_name=None, detour=0.0, unique_tokens=2e10, target_loss=2.3)
-    size = sized.target()
-    assert sized.loss(size) == pytest.approx(2.3, abs=1e-4)
-    assert size.tokens > 2e10
+    found = sized.target()
+    assert sized.loss(found) == pytest.approx(2.3, abs=1e-4)
+    assert found.tokens > 2e10
 
 
-@given(st.floats(19, 25), st.floats(0, 1e13))
-def test_training_and_serving_together_spend_the_compute(exponent, served):
-    sized = sizing(law_name=None, detour=0.05, inference_tokens=served or 1.0)
-    size = sized.for_compute(10**exponent, weight=2.0)
-    assert size.flops + 2 * size.params * (served or 1.0) * 2.0 == pytest.approx(10**exponent, rel=1e-6)
+@given(st.floats(19, 25), st.floats(1, 1e13), st.floats(0.3, 1.5))
+def test_training_and_serving_together_spend_the_compute(exponent, served, elasticity):
+    sized = sizing(law_name=None, detour=0.05, inference_tokens=served)
+    load = ServingLoad(params=1e9, flops=4e9 * served, elasticity=elasticity)
+    found = sized.for_compute(10**exponent, load)
+    assert found.flops + load.at(found.params) == pytest.approx(10**exponent, rel=1e-6)
+
+
+@given(st.floats(20, 25), st.floats(1e10, 1e13), st.floats(0.3, 1.5), st.floats(1.1, 30))
+def test_more_to_serve_never_makes_the_best_size_larger(exponent, served, elasticity, factor):
+    sized = sizing(law_name=None, detour=0.05, inference_tokens=served)
+    loads = [ServingLoad(params=1e9, flops=4e9 * each, elasticity=elasticity) for each in (served, factor * served)]
+    little, much = (sized.for_compute(10**exponent, load) for load in loads)
+    assert much.params <= little.params * (1 + 1e-5)
+
+
+@given(st.floats(2.0, 2.6), st.floats(1e10, 1e13))
+def test_serving_that_costs_two_flop_per_parameter_gives_the_published_lifetime_optimum(loss, served):
+    sized = sizing(law_name=None, detour=0.0, inference_tokens=served, target_loss=loss)
+    found = sized.target(ServingLoad(params=1e9, flops=2e9 * served, elasticity=1.0))
+    known = lifetime_optimum_at_loss(sized.surface, loss, served)
+    assert found.params == pytest.approx(known.params, rel=1e-2)
+    assert found.flops + 2 * found.params * served <= known.weighted_flops * (1 + 1e-4)
+
+
+# --- serving -----------------------------------------------------------------------------------------------------
+
+
+@few
+@given(st.floats(4.5, 7), st.floats(10, 12.3), st.floats(1.5, 20))
+def test_more_inference_tokens_never_give_a_larger_model(log_budget, log_tokens, factor):
+    tokens = 10**log_tokens
+    try:
+        much = best(budget_usd=10**log_budget, inference_tokens=factor * tokens)
+    except AnswerIsNo:  # serving takes all the money
+        return
+    little = best(budget_usd=10**log_budget, inference_tokens=tokens)
+    assert much.size.params <= little.size.params * 1.02  # shapes come in steps
+    assert much.loss >= little.loss - 1e-3
+
+
+@pytest.mark.parametrize("budget", [2e4, 2e5, 5e6])
+def test_serving_costs_what_the_serving_model_says_of_that_size(budget):
+    option = best(budget_usd=budget, inference_tokens=3e11, accelerator="h100-sxm", cloud_class=None)
+    priced = {p.cloud_class for p in option.served.offer.quote.prices}
+    assert option.served.offer.accelerator.id == "h100-sxm-80gb"
+    said = serving_usd_per_million_tokens(option.shape, catalog(), accelerator_id="h100-sxm-80gb")
+    per_hour = quote(catalog(), "h100-sxm-80gb").usd_per_hour.mid  # of all classes together, the plan's is of one
+    assert priced
+    same_price = said.mid / per_hour * option.served.cost.usd_per_hour.mid
+    assert option.serving_usd.mid / 3e5 == pytest.approx(same_price, rel=0.03)
+
+
+def test_serving_costs_what_sizing_a_full_load_says_on_the_cheapest_chip():
+    option = best(budget_usd=2e5, inference_tokens=1e12)
+    cost = option.served.cost
+    load = cost.load
+    demand = Demand(
+        requests_per_s=500.0,
+        traffic=load.traffic,
+        tricks=Tricks(),
+        token_s=load.token_s,
+        first_s=load.first_s,
+        headroom=load.headroom,
+    )
+    choice = Choice(weights=cost.setup.weights)
+    sized = size(option.shape, cost.setup.accelerator, demand, choice, price=option.served.offer.quote)
+    per_million = min(
+        each.chips / each.replicas * cost.usd_per_hour.mid / 3600 / load.headroom
+        / each.at_capacity.requests_per_s / load.tokens * 1e6
+        for each in sized
+    )  # fmt: skip
+    assert cost.usd == pytest.approx(per_million, rel=0.03)
+
+
+def test_no_suitable_chip_is_cheaper_to_serve_on():
+    setting, _ = prepare(PlanRequest(budget_usd=2e5, inference_tokens=1e12), catalog())
+    for params in (2e8, 1.5e9, 7e9, 4e10, 1.2e11):
+        chosen = setting.serving.at(params).cost.usd
+        every = [unit_cost(shape_of(params), o.accelerator, o.usd_per_hour) for o in setting.serving.offers]
+        assert chosen <= 1.03 * min(each.usd for each in every if each.meets_targets)
+
+
+def test_spot_prices_train_and_do_not_serve():
+    option = best(budget_usd=2e5, inference_tokens=1e12, price_plan=PricePlan.SPOT)
+    assert option.offer.quote.plan is PricePlan.SPOT
+    assert option.served.offer.quote.plan is PricePlan.ON_DEMAND

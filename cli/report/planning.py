@@ -72,8 +72,7 @@ def plan_facts(plan: Plan) -> Facts:
         ("training_usd", "Cost of the run", chosen.training_usd, _within(plan)),
     ]
     if chosen.serving_usd:
-        served = show_count(plan.setting.request.inference_tokens or 0.0)
-        items.append(("serving_usd", "Cost of serving", chosen.serving_usd, f"{served} tokens, a rough stand-in"))
+        items.append(("serving_usd", "Cost of serving", chosen.serving_usd, serving_text(plan)))
     items += [
         ("mfu", "MFU", found.choice.time.mfu, layout_text(found)),
         ("loss", "Loss", absolute_loss(chosen.loss), "on MassiveText-like text; elsewhere only differences hold"),
@@ -89,6 +88,17 @@ def plan_facts(plan: Plan) -> Facts:
             )
         )
     return Facts("plan", tuple(items), caption="Plan")
+
+
+def serving_text(plan: Plan) -> str:
+    """Return the cost per million tokens, the chip, and the price with its date."""
+    served = plan.chosen.served
+    if served is None:
+        return ""
+    price = price_text(served.offer.quote, served.cost.usd_per_hour)
+    chips = f"{served.cost.chips} x " if served.cost.chips > 1 else ""
+    chip = served.offer.accelerator.name.partition(" (")[0]
+    return f"${served.cost.usd:.3g} per million tokens on {chips}{chip}, {price}"
 
 
 def shape_text(option: Option) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from ...estimators.facts.records import CloudClass
+from ...estimators.facts.records import CloudClass, PricePlan
 from ...estimators.planning.budget import TRAINING
+from ...estimators.planning.hardware import Offer
 from ...estimators.planning.request import Objective
 from ...estimators.planning.search import Plan
 from ...estimators.quantity import Given, Step
@@ -33,6 +34,16 @@ def assumptions(plan: Plan) -> tuple[Assumption, ...]:
         )
     if request.inference_tokens is None:
         listed.append(Assumption("serving the model is not in the plan", "--inference-tokens"))
+    elif chosen.served:
+        load = chosen.served.cost.load
+        listed.append(
+            Assumption(
+                f"served at {load.headroom:.0%} of capacity, requests of {load.traffic.input_tokens:,.0f} tokens in and "
+                f"{load.traffic.output_tokens:,.0f} out, {load.token_s * 1e3:.0f} ms per token; `{serve_command(plan)}` "
+                "shows the detail",
+                "data/serving_defaults.yaml",
+            )
+        )
     if request.deadline_s is None:
         text = "no deadline: the smallest cluster that people would wait for"
         if request.aim is Objective.TIME:
@@ -56,7 +67,36 @@ def assumptions(plan: Plan) -> tuple[Assumption, ...]:
 def warnings(plan: Plan, today: date) -> tuple[str, ...]:
     """Return the plan's warnings, and those of its prices on this day."""
     quote = plan.chosen.offer.quote
-    return (*plan.warnings, *(quote.notes(today) if quote else ()))
+    found = [*plan.warnings, *(quote.notes(today) if quote else ())]
+    served = plan.chosen.served.offer.quote if plan.chosen.served else None
+    found += served.notes(today) if served else ()
+    return tuple(dict.fromkeys(found))
+
+
+def serve_command(plan: Plan) -> str:
+    """Return the command that shows how the plan's model is served."""
+    served, request = plan.chosen.served, plan.setting.request
+    if served is None:
+        return ""
+    traffic, rate = served.cost.load.traffic, served.cost.load.requests_per_s
+    return (
+        f"flopwise serve --model {request.model or show_count(plan.chosen.size.params)} --on "
+        f"{served.offer.accelerator.id} --rps {rate:g} --input-tokens {traffic.input_tokens:.0f} --output-tokens "
+        f"{traffic.output_tokens:.0f}{_terms(served.offer, plan, served.offer.quote.plan if served.offer.quote else None)}"
+    )
+
+
+def _terms(offer: Offer, plan: Plan, terms: PricePlan | None) -> str:
+    """Return the flags that give the price of an offer."""
+    request = plan.setting.request
+    if request.usd_per_hour is not None and offer.quote is None:
+        return f" --price {request.usd_per_hour:g}"
+    text = ""
+    if offer.seller in tuple(CloudClass):
+        text = f" --class {offer.seller}"
+    elif request.cloud:
+        text = f" --cloud '{offer.seller}'"
+    return text + (f" --plan {terms}" if terms and terms is not PricePlan.ON_DEMAND else "")
 
 
 def next_commands(plan: Plan) -> tuple[str, ...]:
@@ -64,15 +104,7 @@ def next_commands(plan: Plan) -> tuple[str, ...]:
     chosen, request = plan.chosen, plan.setting.request
     model = request.model or show_count(chosen.size.params)
     on = f"{chosen.offer.accelerator.id}:{chosen.accelerators}"
-    price = ""
-    if request.usd_per_hour is not None:
-        price = f" --price {request.usd_per_hour:g}"
-    elif chosen.offer.seller in tuple(CloudClass):
-        price = f" --class {chosen.offer.seller}"
-    elif request.cloud:
-        price = f" --cloud '{chosen.offer.seller}'"
-    if request.price_plan:
-        price += f" --plan {request.price_plan}"
+    price = _terms(chosen.offer, plan, request.price_plan)
     amount = show_count(chosen.size.tokens)
     sequence = chosen.answer.job.sequence_tokens
     found = [
@@ -153,6 +185,22 @@ def steps(plan: Plan) -> tuple[Step, ...]:
             f"law {sizing.law.id}, {sizing.law.card.source} ({sizing.law.card.status})",
         )
     )
+    if chosen.served and chosen.serving_usd:
+        served = request.inference_tokens or 0.0
+        found += [
+            chosen.served.cost.step(),
+            Step(
+                "serving_usd",
+                "tokens / 1e6 x usd per million",
+                (
+                    Given("tokens", served, "tokens", "--inference-tokens"),
+                    Given("usd per million", chosen.served.cost.usd, "usd", "above"),
+                ),
+                chosen.serving_usd.mid,
+                "usd",
+                "the objective of arXiv:2401.00448 with these dollars in place of 2 N FLOP",
+            ),
+        ]
     quote = chosen.offer.quote
     found += [*chosen.answer.choice.time.steps, *chosen.run.steps, *((quote.step(),) if quote else ())]
     return tuple(found)

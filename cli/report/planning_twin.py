@@ -39,6 +39,25 @@ def inputs(plan: Plan) -> dict[str, object]:
     }
 
 
+def _served(option: Option) -> dict[str, object] | None:
+    """Return how the model is served, None where nothing is to be served."""
+    if option.served is None:
+        return None
+    cost = option.served.cost
+    return {
+        "accelerator": cost.setup.accelerator.id,
+        "chips": cost.chips,
+        "usd_per_million_tokens": cost.per_million(),
+        "usd_per_hour": cost.usd_per_hour,
+        "prices_newest": option.served.offer.quote.newest if option.served.offer.quote else None,
+        "input_tokens": cost.load.traffic.input_tokens,
+        "output_tokens": cost.load.traffic.output_tokens,
+        "utilisation": cost.load.headroom,
+        "meets_targets": cost.meets_targets,
+        "binding": cost.capacity.binding,
+    }
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
@@ -65,6 +84,7 @@ def result(plan: Plan) -> dict[str, object]:
         "loss": absolute_loss(chosen.loss),
         "training": {**_option_result(chosen), "usd_per_hour": chosen.offer.usd_per_hour},
         "serving_usd": chosen.serving_usd,
+        "serving": _served(chosen),
         "compute_optimal": {
             "law": plan.setting.sizing.law.id,
             "flops_6nd": valley.flops,

@@ -21,7 +21,6 @@ _TOP = (
     "supply",
     "supply_source",
     "hardware",
-    "inference_efficiency",
     "job",
     "advice",
     "node_counts",
@@ -71,17 +70,6 @@ class HardwareRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InferenceEfficiency:
-    """Efficiency of serving over that of training on the same chip, prefill and decode together."""
-
-    low: float
-    mid: float
-    high: float
-    is_guess: bool
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDefaults:
     """The training job whose details nobody has fixed."""
 
@@ -117,7 +105,6 @@ class PlanDefaults:
     supply: Mapping[CloudClass, Mapping[PricePlan, int]]
     supply_source: str
     hardware: HardwareRules
-    inference: InferenceEfficiency
     job: JobDefaults
     advice: AdviceRules
     node_counts: tuple[int, ...]
@@ -144,7 +131,6 @@ def _defaults(file: FactFile) -> PlanDefaults:
         "hardware",
         ("least_link_bytes_per_s", "least_network_bytes_per_s", "formats", "classes", "vendors", "guess", "source"),
     )
-    inference = _fields(file, "inference_efficiency", ("low", "value", "high", "guess", "source"))
     job = _fields(file, "job", ("sequence", "bytes_per_param", "usable_share", "guess", "source"))
     advice = _fields(file, "advice", ("compute_ratio", "size_ratio", "closed", "guess", "source"))
     return PlanDefaults(
@@ -168,13 +154,6 @@ def _defaults(file: FactFile) -> PlanDefaults:
             classes=tuple(CloudClass(name) for name in hardware.texts("classes")),
             vendors=hardware.texts("vendors"),
             source=hardware.text("source"),
-        ),
-        inference=InferenceEfficiency(
-            low=inference.number("low"),
-            mid=inference.number("value"),
-            high=inference.number("high"),
-            is_guess=bool(inference.values["guess"]),
-            source=inference.text("source"),
         ),
         job=JobDefaults(
             sequence=tuple(

@@ -66,7 +66,7 @@ def offers(catalog: Catalog, request: PlanRequest, defaults: PlanDefaults) -> tu
     else:
         known = (catalog.accelerators[name] for name in catalog.priced)
         chips = tuple(chip for chip in known if is_proposed(chip, defaults.hardware))
-    found = [offer for chip in chips for offer in _offers_of(catalog, chip, plan, request, defaults)]
+    found = [offer for chip in chips for offer in offers_of(catalog, chip, plan, request, defaults)]
     if not found:
         _refuse(catalog, request, plan)
     return tuple(found)
@@ -106,9 +106,10 @@ def counts(offer: Offer, request: PlanRequest, defaults: PlanDefaults) -> tuple[
 # --- one chip on one kind of terms --------------------------------------------------------------------------------
 
 
-def _offers_of(
+def offers_of(
     catalog: Catalog, chip: Accelerator, plan: PricePlan, request: PlanRequest, defaults: PlanDefaults
 ) -> Iterator[Offer]:
+    """Yield a chip on the terms of a request, once for each class of sellers that has a price."""
     from ..pricing.quote import quote
 
     proposed = defaults.hardware.classes

@@ -8,6 +8,7 @@ for the same job.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from ..errors import AnswerIsNo, DoesNotFit, InputError
 from ..frozen import dataclass, replace
@@ -20,20 +21,23 @@ from ..units import HOUR
 from .hardware import Offer, counts
 from .rates import (
     counted_params,
-    inference_weight,
     least_accelerators,
     most_params,
     sequence_tokens,
-    serving_usd,
-    shape_of,
+    serving_load,
 )
 from .request import Objective
 from .setting import Limit, Setting
+from .shapes import shape_of
 from .sizing import Size
-from .sketch import Sketch, count_accelerators, fixed_size, most_fed
+from .sketch import Sketch, count_accelerators, is_size_fixed, most_fed
+
+if TYPE_CHECKING:
+    from .serving import Served
 
 LARGER_TRIED = 3  # numbers tried beyond the fewest that meet a deadline, besides 2^k and 3 x 2^k
 CLOSE_COST = 1.02  # a larger cluster must save more than this to be worth it
+MOST_SERVED, SERVED_SHRINKS = 0.95, 20  # of the money, so that something is left to train
 SHRINK, SHRINKS = 0.8, 6  # of a size that the money would allow and the memory does not
 MOST_DATA_PARALLEL = 2e10  # parameters up to which only data-parallel layouts are tried when they fit
 
@@ -51,6 +55,7 @@ class Option:
     loss: float
     training_usd: Quantity
     serving_usd: Quantity | None
+    served: Served | None
     limit: Limit
     is_memory_bound: bool
 
@@ -75,12 +80,13 @@ def work_out(drawn: Sketch, setting: Setting, *, thorough: bool = False) -> Opti
         InputError: the job cannot be cut over that many accelerators.
         AnswerIsNo: serving takes all the money.
     """
+    drawn = replace(drawn, size=_servable(drawn.size, setting))
     shape, found = _first_that_fits(drawn, setting)
     size = Size(counted_params(shape), drawn.size.tokens)
-    if drawn.limit is Limit.TARGET or fixed_size(setting) is not None:
+    if drawn.limit is Limit.TARGET or is_size_fixed(setting):
         drawn, found = _cheapest_in_time(drawn, found, setting, thorough)
         return _option(drawn, setting, shape, size, found)
-    size = _resized(_spend(found, size, drawn, setting), drawn, setting)
+    size = _servable(_resized(_spend(found, size, drawn, setting), drawn, setting), setting)
     if setting.shape is None:
         shape = shape_of(size.params)
     found = _answer(shape, size.tokens, drawn, setting)
@@ -89,6 +95,18 @@ def work_out(drawn: Sketch, setting: Setting, *, thorough: bool = False) -> Opti
         size = _spend(found, size, drawn, setting)
         found = _rerun(found, size.tokens)
     return _option(drawn, setting, shape, size, found)
+
+
+def _servable(size: Size, setting: Setting) -> Size:
+    """Return the size, smaller where its serving leaves no money for the run; shapes come in steps, sketches do not."""
+    if setting.serving is None or setting.shape or is_size_fixed(setting):
+        return size
+    params, tokens = size.params, setting.request.inference_tokens or 0.0
+    for _ in range(SERVED_SHRINKS):
+        if setting.serving.at(params).usd_for(tokens).mid < MOST_SERVED * setting.money_usd:
+            break
+        params *= SHRINK
+    return Size(params, size.tokens)
 
 
 def _cheapest_in_time(drawn: Sketch, found: JobAnswer, setting: Setting, thorough: bool) -> tuple[Sketch, JobAnswer]:
@@ -154,12 +172,12 @@ def _first_that_fits(drawn: Sketch, setting: Setting) -> tuple[ModelShape, JobAn
 
 def _resized(size: Size, drawn: Sketch, setting: Setting) -> Size:
     """Return the size that the law takes for the compute that the worked-out job really gets."""
-    weight = inference_weight(size.params, setting)
-    served = 2 * size.params * (setting.request.inference_tokens or 0.0) * weight
+    serving = serving_load(drawn.offer, drawn.accelerators, size.params, setting)
+    served = serving.flops if serving else 0.0
     largest = most_params(drawn.accelerators, drawn.offer, setting)
     if drawn.is_memory_bound:
         largest = min(largest, size.params)
-    return setting.sizing.for_compute(size.flops + served, weight, largest)
+    return setting.sizing.for_compute(size.flops + served, serving, largest)
 
 
 def _answer(shape: ModelShape, tokens: float, drawn: Sketch, setting: Setting) -> JobAnswer:
@@ -196,7 +214,8 @@ def _spend(found: JobAnswer, size: Size, drawn: Sketch, setting: Setting) -> Siz
     run = found.run
     startup = next(loss.seconds.mid for loss in run.losses if loss.name == "start-up")
     per_token = (run.wall_s.mid - startup) / run.tokens
-    money = setting.money_usd - serving_usd(drawn.offer, drawn.accelerators, size, setting)
+    served = served_by(size, setting)
+    money = setting.money_usd - (served.usd_for(setting.request.inference_tokens or 0.0).mid if served else 0.0)
     seconds = money / price * HOUR / n
     if drawn.limit is not Limit.BUDGET:
         seconds = min(seconds, setting.longest_s)
@@ -233,6 +252,7 @@ def _option(drawn: Sketch, setting: Setting, shape: ModelShape, size: Size, foun
     cost = found.run.cost_usd
     if cost is None:
         raise InputError(f"{drawn.offer.accelerator.name} has no price.")
+    served = served_by(size, setting)
     return Option(
         offer=drawn.offer,
         accelerators=drawn.accelerators,
@@ -242,18 +262,13 @@ def _option(drawn: Sketch, setting: Setting, shape: ModelShape, size: Size, foun
         run=found.run,
         loss=setting.sizing.loss(size),
         training_usd=cost,
-        serving_usd=_serving(drawn, size, setting),
+        serving_usd=served.usd_for(setting.request.inference_tokens or 0.0) if served else None,
+        served=served,
         limit=drawn.limit,
         is_memory_bound=drawn.is_memory_bound,
     )
 
 
-def _serving(drawn: Sketch, size: Size, setting: Setting) -> Quantity | None:
-    mid = serving_usd(drawn.offer, drawn.accelerators, size, setting)
-    if not mid:
-        return None
-    known, price = setting.defaults.inference, drawn.offer.usd_per_hour
-    down = math.hypot(math.log(known.high / known.mid), math.log(price.mid / price.low))
-    up = math.hypot(math.log(known.mid / known.low), math.log(price.high / price.mid))
-    basis = "2 N FLOP per token; efficiency of serving is a guess (data/plan_defaults.yaml)"
-    return Quantity(mid * math.exp(-down), mid, mid * math.exp(up), "usd", "80 %", basis)
+def served_by(size: Size, setting: Setting) -> Served | None:
+    """Return the chip that serves this size and its cost; None where nothing is to be served."""
+    return setting.serving.at(size.params) if setting.serving else None

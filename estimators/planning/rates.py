@@ -1,25 +1,23 @@
 """How fast, how large and how dear: the quantities that sketches and worked-out options share.
 
-Compute is counted as laws do, 6 N D; `flop_ratio` turns it into the FLOPs of a real shape. Serving costs 2 N FLOP per
-token at a share of the efficiency that training reaches on the same chip, a stand-in until the serving model takes
-over.
+Compute is counted as laws do, 6 N D; `flop_ratio` turns it into the FLOPs of a real shape. Serving costs the dollars
+of the serving model (serving.py); the law weighs them as the training compute that the same dollars buy.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
-from ..errors import AnswerIsNo
 from ..models.parameters import count_parameters
 from ..models.shape import ModelShape
 from ..training.efficiency import Efficiency, efficiency
 from ..training.flops import step_flops
 from ..training.job import default_sequence
-from ..units import HOUR, show_count
+from ..units import HOUR
 from .hardware import Offer, has_fast_link
 from .setting import Setting
-from .sizing import Size
+from .shapes import shape_of
+from .sizing import ServingLoad
 
 
 def rate(offer: Offer, n: int, params: float, setting: Setting) -> float:
@@ -39,18 +37,23 @@ def reached(offer: Offer, n: int, params: float, setting: Setting) -> Efficiency
     )
 
 
-def inference_weight(params: float, setting: Setting) -> float:
-    """Return the price of an inference FLOP over that of a training FLOP (6 N D) on the same chip."""
-    return 1 / (setting.defaults.inference.mid * flop_ratio(params, setting))
-
-
-def serving_usd(offer: Offer, n: int, size: Size, setting: Setting) -> float:
-    """Return the cost of serving all inference tokens at 2 N FLOP each, middle efficiency and price."""
-    tokens = setting.request.inference_tokens
-    if not tokens:
+def serving_usd(params: float, setting: Setting) -> float:
+    """Return the middle cost of serving all inference tokens with a model of this size, between known sizes."""
+    if setting.serving is None:
         return 0.0
-    flops = 2 * size.params * tokens * inference_weight(size.params, setting)
-    return flops / rate(offer, n, size.params, setting) / HOUR * offer.usd_per_hour.mid
+    return setting.serving.usd_per_token(params) * (setting.request.inference_tokens or 0.0)
+
+
+def serving_load(offer: Offer, n: int, params: float, setting: Setting) -> ServingLoad | None:
+    """Return the cost of serving as the training compute (6 N D) that the same money buys here."""
+    if setting.serving is None:
+        return None
+    bought = rate(offer, n, params, setting) * HOUR / offer.usd_per_hour.mid
+    return ServingLoad(
+        params=params,
+        flops=serving_usd(params, setting) * bought,
+        elasticity=setting.serving.elasticity(params),
+    )
 
 
 def flop_ratio(params: float, setting: Setting) -> float:
@@ -74,26 +77,6 @@ def counted_params(shape: ModelShape) -> int:
     """Return the parameters that the law counts: all, or those one token uses in a mixture."""
     found = count_parameters(shape)
     return found.active if shape.is_mixture else found.total
-
-
-def shape_of(params: float) -> ModelShape:
-    """Return a sensible modern shape of about this size: the one that `--model 6.24B` means, three digits."""
-    return _sized(float(f"{params:.3g}"))
-
-
-@lru_cache(maxsize=64)
-def _sized(params: float) -> ModelShape:
-    from ..facts.sizing import load_sizing
-    from ..models.sized import SizeWanted, sized_shape
-
-    least, most = load_sizing().least, load_sizing().most
-    if not least <= params <= most:
-        what, change = ("small", "raise") if params < least else ("large", "lower")
-        raise AnswerIsNo(
-            f"this comes to a model of {show_count(params)} parameters, too {what} to plan (shapes are made from "
-            f"{show_count(least)} to {show_count(most)}); {change} the money, the time or the target."
-        )
-    return sized_shape(SizeWanted(params), show_count(params))
 
 
 def least_accelerators(params: float, offer: Offer, setting: Setting) -> float:

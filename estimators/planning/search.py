@@ -90,7 +90,7 @@ def make_plan(request: PlanRequest, catalog: Catalog) -> Plan:
         InputError: the request contradicts itself or names what does not exist.
         AnswerIsNo: the request is clear and cannot be met (money, time, loss, memory).
     """
-    setting, kept = prepare(request)
+    setting, kept = prepare(request, catalog)
     chosen = best_option(setting, catalog)
     neighbours = alternatives(chosen, setting, catalog)
     hardware = (chosen, *_rivals(chosen, setting, catalog))
@@ -111,7 +111,7 @@ def make_plan(request: PlanRequest, catalog: Catalog) -> Plan:
     )
 
 
-def prepare(request: PlanRequest) -> tuple[Setting, tuple[Reserve, ...]]:
+def prepare(request: PlanRequest, catalog: Catalog) -> tuple[Setting, tuple[Reserve, ...]]:
     """Return the question made ready, and the reserves in force.
 
     Raises:
@@ -133,7 +133,12 @@ def prepare(request: PlanRequest) -> tuple[Setting, tuple[Reserve, ...]]:
     )
     share = sum(reserve.share for reserve in kept)
     money = math.inf if request.budget_usd is None else request.budget_usd * (1 - share)
-    return Setting(request=request, defaults=defaults, sizing=sized, money_usd=money, shape=shape), kept
+    prices = None
+    if request.inference_tokens:
+        from .serving import serving_prices
+
+        prices = serving_prices(catalog, request, defaults, shape)
+    return Setting(request=request, defaults=defaults, sizing=sized, money_usd=money, shape=shape, serving=prices), kept
 
 
 def best_option(setting: Setting, catalog: Catalog) -> Option:
@@ -367,8 +372,10 @@ def _warnings(chosen: Option, setting: Setting) -> tuple[str, ...]:
             "Models of this size are mixtures of experts today, which reach the same loss for several times less "
             "compute; `--model 200B-A20B --tokens 5T` plans one."
         )
-    if chosen.serving_usd:
-        found.append("The cost of serving is a stand-in: 2 N FLOP a token at a guessed efficiency.")
+    if chosen.served and not chosen.served.cost.meets_targets:
+        found.append(
+            f"No suitable chip serves {chosen.shape.name} at the usual latency; its serving is priced without."
+        )
     if setting.sizing.law.surface is None:
         found.append(f"Law {setting.sizing.law.id} gives no loss; losses shown are those of the default law.")
     return tuple(found)

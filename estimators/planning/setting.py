@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ..facts.plan_defaults import PlanDefaults
 from ..frozen import dataclass
@@ -11,6 +12,9 @@ from ..training.layout import Recipe
 from ..units import DAY
 from .request import PlanRequest
 from .sizing import Sizing
+
+if TYPE_CHECKING:
+    from .serving import ServingPrices
 
 
 class Limit(StrEnum):
@@ -31,6 +35,7 @@ class Setting:
     sizing: Sizing
     money_usd: float
     shape: ModelShape | None  # of a named model
+    serving: ServingPrices | None = None  # where tokens are to be served
 
     @property
     def longest_s(self) -> float:

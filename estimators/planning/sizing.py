@@ -2,8 +2,8 @@
 
 Compute is that of the laws, C = 6 N D; the search turns it into the FLOPs of a real shape. With a compute and nothing
 else fixed, the size is the smallest that wastes at most the detour (5 %) of it: the optimum is flat, and a smaller
-model is cheaper to serve. With tokens to be served, training and serving are weighed exactly (Sardana 2023). With few
-unique tokens, repetition is weighed exactly (Muennighoff 2023). What the request fixes is never moved.
+model is cheaper to serve. With tokens to be served, training and serving are weighed exactly: the objective of Sardana
+2023 with the serving model's dollars in place of 2 N FLOP. With few unique tokens, repetition is weighed exactly (Muennighoff 2023). What the request fixes is never moved.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 from ..errors import AnswerIsNo, InputError
 from ..facts.scaling import default_law
 from ..frozen import dataclass
-from ..scaling.inference import lifetime_optimum_at_compute, lifetime_optimum_at_loss
 from ..scaling.laws import Law, law
 from ..scaling.numeric import minimize_log, solve_log
 from ..scaling.surface import TRAINING_FLOPS_PER_PARAM_TOKEN, Surface
@@ -34,6 +33,23 @@ class Size:
     def flops(self) -> float:
         """C = 6 N D."""
         return TRAINING_FLOPS_PER_PARAM_TOKEN * self.params * self.tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingLoad:
+    """What serving takes, as training compute (6 N D) of the same cost: `flops` at `params`, a power law around it."""
+
+    params: float
+    flops: float
+    elasticity: float
+
+    def at(self, params: float) -> float:
+        """Return the compute at another size."""
+        return self.flops * float((params / self.params) ** self.elasticity)
+
+    def largest(self, flops: float) -> float:
+        """Return the size whose serving alone takes `flops`."""
+        return self.params * float((flops / self.flops) ** (1 / self.elasticity))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,27 +75,25 @@ class Sizing:
         best = self.law.optimum(flops, self.unique_tokens)
         return Size(best.params, best.tokens)
 
-    def for_compute(self, flops: float, weight: float = 0.0, most_params: float = math.inf) -> Size:
+    def for_compute(self, flops: float, serving: ServingLoad | None = None, most_params: float = math.inf) -> Size:
         """Return the size for C = `flops`, serving included where tokens are to be served.
 
-        `weight` is the price of an inference FLOP over that of a training FLOP; `most_params` what fits the memory.
+        `most_params` is what fits the memory.
 
         Raises:
             AnswerIsNo: serving alone takes more than the compute.
         """
         if self.params is not None:
-            return Size(self.params, self._left(flops, self.params, weight))
+            return Size(self.params, self._left(flops, self.params, serving))
         if self.tokens is not None:
-            served = (self.inference_tokens or 0.0) * weight
-            return Size(flops / (TRAINING_FLOPS_PER_PARAM_TOKEN * self.tokens + 2 * served), self.tokens)
-        if self.inference_tokens:
-            best = lifetime_optimum_at_compute(self.surface, flops, self.inference_tokens, weight, self.unique_tokens)
-            params = min(best.params, most_params)
-            return Size(params, self._left(flops, params, weight))
+            return Size(self._params_left(flops, self.tokens, serving), self.tokens)
+        if serving:
+            params = min(self._lifetime(flops, serving), most_params)
+            return Size(params, self._left(flops, params, serving))
         params = min(self.optimum(flops).params * self._detour_ratio(flops), most_params)
         return Size(params, flops / TRAINING_FLOPS_PER_PARAM_TOKEN / params)
 
-    def target(self, weight: float = 0.0) -> Size | None:
+    def target(self, serving: ServingLoad | None = None) -> Size | None:
         """Return the size that the request itself fixes, None where the money or the time decides.
 
         Raises:
@@ -89,9 +103,9 @@ class Sizing:
         if self.params is not None and self.tokens is not None:
             return Size(self.params, self.tokens)
         if self.compute_flops is not None:
-            return self.for_compute(self.compute_flops, weight)
+            return self.for_compute(self.compute_flops, serving)
         if self.target_loss is not None:
-            return self._for_loss(self.target_loss, weight)
+            return self._for_loss(self.target_loss, serving)
         return None
 
     def natural(self) -> Size | None:
@@ -115,18 +129,42 @@ class Sizing:
         smallest, _ = size_range(self.surface, flops, self.detour)
         return smallest / self.surface.optimum(flops)[0]
 
-    def _left(self, flops: float, params: float, weight: float) -> float:
+    def _lifetime(self, flops: float, serving: ServingLoad) -> float:
+        """Return the size of least loss with 6 N D + served(N) = `flops`."""
+        best = self.surface.optimum(flops)[0]
+        # Serving only makes the best model smaller, scarce data only larger.
+        most = best if self.unique_tokens is None else 1e3 * best
+        largest = min(most, serving.largest(flops) * (1 - 1e-9))
+
+        def loss(params: float) -> float:
+            tokens = (flops - serving.at(params)) / (TRAINING_FLOPS_PER_PARAM_TOKEN * params)
+            return self.surface.loss(params, tokens, self.unique_tokens)
+
+        return minimize_log(loss, largest / 1e4, largest)
+
+    def _left(self, flops: float, params: float, serving: ServingLoad | None) -> float:
         """Return the tokens that can be trained once serving is paid."""
-        served = 2 * (self.inference_tokens or 0.0) * weight
-        tokens = (flops / params - served) / TRAINING_FLOPS_PER_PARAM_TOKEN
-        if tokens <= 0:
+        served = serving.at(params) if serving else 0.0
+        if flops <= served:
             raise AnswerIsNo(
                 f"serving {show_count(self.inference_tokens or 0.0)} tokens with a model of {show_count(params)} "
                 "parameters alone costs more than there is; raise --budget or lower --inference-tokens."
             )
-        return tokens
+        return (flops - served) / TRAINING_FLOPS_PER_PARAM_TOKEN / params
 
-    def _for_loss(self, loss: float, weight: float) -> Size:
+    @staticmethod
+    def _params_left(flops: float, tokens: float, serving: ServingLoad | None) -> float:
+        """Return the size that training on these tokens and serving together leave room for."""
+        alone = flops / (TRAINING_FLOPS_PER_PARAM_TOKEN * tokens)
+        if serving is None:
+            return alone
+
+        def over(params: float) -> float:
+            return TRAINING_FLOPS_PER_PARAM_TOKEN * params * tokens + serving.at(params) - flops
+
+        return solve_log(over, min(alone, serving.largest(flops)) / 1e3, alone, tolerance=1e-9)
+
+    def _for_loss(self, loss: float, serving: ServingLoad | None) -> Size:
         if loss <= self.surface.E:
             raise InputError(
                 f"--target-loss: {loss:g} is not above {self.surface.E:.4g} nats per token, the loss that law "
@@ -136,24 +174,31 @@ class Sizing:
             return Size(self.params, self._tokens_for(loss, self.params))
         if self.tokens is not None:
             return Size(self._params_for(loss, self.tokens), self.tokens)
-        if self.inference_tokens and self.unique_tokens is None:
-            best = lifetime_optimum_at_loss(self.surface, loss, self.inference_tokens, weight)
-            return Size(best.params, best.tokens)
+        if serving and self.unique_tokens is None:
+            params = self._lifetime_for_loss(loss, serving)
+            return Size(params, self.surface.tokens_for(loss, params))
         if self.unique_tokens is None:
             params, tokens = self.surface.cheapest(loss)
             params *= self._detour_ratio(TRAINING_FLOPS_PER_PARAM_TOKEN * params * tokens)
             return Size(params, self.surface.tokens_for(loss, params))
-        return self._scarce_for_loss(loss, weight)
+        return self._scarce_for_loss(loss, serving)
 
-    def _scarce_for_loss(self, loss: float, weight: float) -> Size:
+    def _lifetime_for_loss(self, loss: float, serving: ServingLoad) -> float:
+        """Return the size that reaches `loss` at the least 6 N D + served(N)."""
+
+        def cost(params: float) -> float:
+            return TRAINING_FLOPS_PER_PARAM_TOKEN * params * self.surface.tokens_for(loss, params) + serving.at(params)
+
+        return minimize_log(cost, self.surface.smallest(loss) * (1 + 1e-9), self.surface.cheapest(loss)[0])
+
+    def _scarce_for_loss(self, loss: float, serving: ServingLoad | None) -> Size:
         """Return the cheapest size that reaches `loss` on few unique tokens; sizes that never do cost the earth."""
-        served = 2 * (self.inference_tokens or 0.0) * weight
 
         def cost(params: float) -> float:
             tokens = self._repeated_tokens_for(loss, params)
             if tokens is None:  # fall towards where it becomes possible
                 return 1e60 * self.surface.loss(params, _LARGEST, self.unique_tokens)
-            return params * (TRAINING_FLOPS_PER_PARAM_TOKEN * tokens + served)
+            return TRAINING_FLOPS_PER_PARAM_TOKEN * params * tokens + (serving.at(params) if serving else 0.0)
 
         params = minimize_log(cost, _SMALLEST, _LARGEST)
         return Size(params, self._tokens_for(loss, params))

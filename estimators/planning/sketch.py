@@ -15,12 +15,14 @@ from ..scaling.hyperparameters import step_law_batch_tokens
 from ..scaling.surface import TRAINING_FLOPS_PER_PARAM_TOKEN
 from ..units import DAY, HOUR
 from .hardware import Offer, counts
-from .rates import inference_weight, least_accelerators, most_params, rate, reached, serving_usd
+from .rates import least_accelerators, most_params, rate, reached, serving_load, serving_usd
 from .request import Objective
 from .setting import Limit, Setting
 from .sizing import Size
 
 _ROUNDS = 4  # of the fixed point between size and efficiency; it converges in two or three
+_SERVED_ROUNDS = 24  # with serving, whose cost bends with size: until the size stays the same to
+_SAME = 2e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ def sketch(offer: Offer, setting: Setting) -> Sketch | None:
         InputError: the accelerator lacks the precision.
     """
     allowed = counts(offer, setting.request, setting.defaults)
-    target = fixed_size(setting)
+    target = fixed_size(offer, allowed, setting)
     if target:
         return _sketch_target(offer, setting, allowed, target)
     return _sketch_money(offer, setting, allowed)
@@ -59,7 +61,7 @@ def _sketch_target(offer: Offer, setting: Setting, allowed: tuple[int, ...], siz
         return size.flops / (n * rate(offer, n, size.params, setting))
 
     n, limit = count_accelerators(offer, setting, fitting, seconds, size)
-    usd = seconds(n) * n / HOUR * offer.usd_per_hour.mid + serving_usd(offer, n, size, setting)
+    usd = seconds(n) * n / HOUR * offer.usd_per_hour.mid + serving_usd(size.params, setting)
     return Sketch(
         offer=offer,
         accelerators=n,
@@ -77,13 +79,16 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
     run_hours = hours
     largest = most_params(allowed[-1], offer, setting)
     params, n, limit = 1e9, allowed[-1], Limit.BUDGET
+    if setting.serving and not math.isinf(hours):  # start from the model that all the money would train
+        alone = hours * HOUR * rate(offer, offer.node, params, setting)
+        params = setting.sizing.params or min(largest, setting.sizing.optimum(alone).params)
     size = Size(params, 20 * params)
 
     def seconds(count: int) -> float:
         return run_hours * HOUR / count
 
-    for _ in range(_ROUNDS):
-        weight = inference_weight(params, setting)
+    for _ in range(_SERVED_ROUNDS if setting.serving else _ROUNDS):
+        before = params
         if math.isinf(hours):
             n, limit = allowed[-1], Limit.DEADLINE
         else:
@@ -91,16 +96,20 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
             if not fitting:
                 return None
             # The first guess of the size may be far too large to serve, so the run keeps a part in any case.
-            run_hours = max(hours - serving_usd(offer, n, size, setting) / price, hours / 20)
+            run_hours = max(hours - serving_usd(size.params, setting) / price, hours / 20)
             n, limit = count_accelerators(offer, setting, fitting, seconds, size)
         speed = n * rate(offer, n, params, setting)
         most_flops = math.inf if limit is Limit.BUDGET else setting.longest_s * speed
         flops = most_flops if math.isinf(hours) or not request.inference_tokens else hours / n * HOUR * speed
         if not request.inference_tokens:
             flops = min(most_flops, hours / n * HOUR * speed)
-        size = setting.sizing.for_compute(flops, weight, largest)
+        size = setting.sizing.for_compute(flops, serving_load(offer, n, params, setting), largest)
         size = Size(size.params, min(size.tokens, most_flops / TRAINING_FLOPS_PER_PARAM_TOKEN / size.params))
         params = size.params
+        if setting.serving:
+            if abs(params / before - 1) < _SAME:
+                break
+            params = math.sqrt(before * params)  # else it may swing from side to side
     if least_accelerators(params, offer, setting) > allowed[-1]:
         return None  # a size that the request fixes
     return Sketch(
@@ -108,7 +117,7 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
         accelerators=n,
         size=size,
         seconds=size.flops / (n * rate(offer, n, params, setting)),
-        usd=size.flops / rate(offer, n, params, setting) / HOUR * price + serving_usd(offer, n, size, setting),
+        usd=size.flops / rate(offer, n, params, setting) / HOUR * price + serving_usd(size.params, setting),
         limit=limit,
         is_memory_bound=params >= largest * (1 - 1e-9),
     )
@@ -162,10 +171,30 @@ def most_fed(size: Size, offer: Offer, setting: Setting) -> int:
     return max(1, int(sequences * min(offer.accelerator.link_domain or 1, 8)))
 
 
-def fixed_size(setting: Setting) -> Size | None:
-    """Return the size that the request fixes, None where the money or the time decides."""
-    weight = inference_weight(setting.sizing.params or 1e9, setting)
-    target = setting.sizing.target(weight)
-    if target is None and math.isinf(setting.money_usd) and not setting.request.is_cluster_for_a_time:
-        target = setting.sizing.natural()
-    return target
+def is_size_fixed(setting: Setting) -> bool:
+    """Whether the request fixes the size, so that neither the money nor the time decides it."""
+    sizing = setting.sizing
+    if (sizing.params is not None and sizing.tokens is not None) or sizing.compute_flops or sizing.target_loss:
+        return True
+    is_natural = math.isinf(setting.money_usd) and not setting.request.is_cluster_for_a_time
+    return is_natural and (sizing.params is not None or sizing.tokens is not None)
+
+
+def fixed_size(offer: Offer, allowed: tuple[int, ...], setting: Setting) -> Size | None:
+    """Return the size that the request fixes, None where the money or the time decides.
+
+    Serving is weighed against training on this offer, a node of it where the number is open.
+    """
+    if not is_size_fixed(setting):
+        return None
+    n = max((m for m in allowed if m <= offer.node), default=allowed[0])
+    sizing, found = setting.sizing, None
+    params = sizing.params or 1e9
+    for _ in range(_SERVED_ROUNDS if setting.serving and sizing.params is None else 1):
+        found = sizing.target(serving_load(offer, n, params, setting))
+        if found is None:
+            return sizing.natural()
+        if abs(found.params / params - 1) < _SAME:
+            break
+        params = found.params
+    return found

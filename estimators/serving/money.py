@@ -13,15 +13,13 @@ from ..errors import FlopwiseError, InputError
 from ..facts.catalog import Catalog
 from ..facts.other_prices import TokenPrice
 from ..facts.records import PricePlan
-from ..facts.serving import load_serving_rules
-from ..facts.serving_defaults import load_serving_defaults
 from ..facts.serving_fit import ServingFit
 from ..frozen import dataclass
 from ..models.shape import ModelShape
 from ..quantity import NO_RANGE, Quantity, inverse, product
 from ..units import HOUR, MONTH
-from .performance import Replica, Traffic, Tricks
-from .sizing import Choice, Demand, Sized, rank, usual_weights
+from .performance import Replica
+from .sizing import Demand, Sized
 
 MILLION = 1e6
 
@@ -240,49 +238,19 @@ def serving_usd_per_million_tokens(
     Raises:
         InputError: no priced chip can serve the model.
     """
-    from ..facts.serving_fit import load_serving_fit
     from ..pricing.quote import quote
-    from .sizing import size
+    from .unit_cost import unit_cost, usual_load
 
-    defaults = load_serving_defaults()
-    traffic = Traffic(
-        input_tokens=input_tokens or defaults["mix_input_tokens"].value,
-        output_tokens=output_tokens or defaults["mix_output_tokens"].value,
-        arrival_spread=defaults["arrival_spread"].value,
-    )
-    demand = Demand(
-        requests_per_s=defaults["mix_requests_per_s"].value,
-        traffic=traffic,
-        tricks=Tricks(),
-        token_s=defaults["time_per_token_s"].value,
-        first_s=defaults["first_token_s"].value,
-        headroom=defaults["headroom"].value,
-    )
-    weights, _ = usual_weights(shape, load_serving_rules())
-    choice = Choice(weights=weights)
-    fit = load_serving_fit()
-    if accelerator_id:
-        price = quote(catalog, accelerator_id, plan=plan)
-        options = size(shape, catalog.accelerators[accelerator_id], demand, choice, price=price, fit=fit)
-    else:
-        options, left_out = rank(shape, catalog, demand, choice, plan=plan)
-        if not options:
-            raise InputError(
-                f"no priced chip serves {shape.name}: {left_out[0][1] if left_out else 'no price is known'}"
-            )
-    best = min(options, key=lambda each: _usd_per_request(each))
-    each = _usd_per_request(best)
-    money = best.usd_per_hour
-    if money is None:
-        raise FlopwiseError("a chip without a price was ranked")
-    tokens = traffic.input_tokens + traffic.output_tokens
-    cost = money.scaled(each / money.mid / tokens * MILLION, "usd")
-    return joined_ranges("usd", cost, inverse(speed_factor(fit, best.setup.accelerator.id), ""))
-
-
-def _usd_per_request(sized: Sized) -> float:
-    """Dollars of one request with every replica at its capacity under the headroom, not rounded up."""
-    hourly = sized.usd_per_hour.mid if sized.usd_per_hour else math.inf
-    return (
-        hourly / sized.replicas / (sized.at_capacity.requests_per_s * load_serving_defaults()["headroom"].value * HOUR)
-    )
+    load = usual_load(input_tokens, output_tokens)
+    found, why = [], "no price is known"
+    for name in (accelerator_id,) if accelerator_id else catalog.priced:
+        try:
+            price = quote(catalog, name, plan=plan).usd_per_hour
+            found.append(unit_cost(shape, catalog.accelerators[name], price, load))
+        except FlopwiseError as error:
+            if accelerator_id:
+                raise
+            why = str(error)
+    if not found:
+        raise InputError(f"no priced chip serves {shape.name}: {why}")
+    return min(found, key=lambda each: (not each.meets_targets, each.usd)).per_million()
