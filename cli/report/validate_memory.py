@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...benchmarks.validation.memory import MemoryResult, MemorySummary, summarise
 from .document import Cell, Column, Document, Table, Value
+from .validate_common import reason_table, share
 
 WORST = 10  # rows shown where not all are
 
@@ -22,7 +23,7 @@ def memory_document(
         sections.append(_row_table(shown, caption))
     unsupported = [row for row in rows if row.status != "scored"]
     if unsupported and not show_all:
-        sections.append(_unsupported_table(unsupported))
+        sections.append(reason_table((row.reason for row in unsupported), "Rows"))
     return Document(
         verb="validate.memory",
         headline=_headline(summaries, held_out=held_out),
@@ -76,12 +77,12 @@ def _summary_table(summaries: Sequence[MemorySummary]) -> Table:
         (
             summary.source,
             summary.rows,
-            _share(summary.median),
-            _share(summary.p90),
-            _share(summary.coverage),
-            _share(summary.states_only_median),
+            share(summary.median),
+            share(summary.p90),
+            share(summary.coverage),
+            share(summary.states_only_median),
             None if summary.width is None else Value(summary.width, ""),
-            _share(summary.bias),
+            share(summary.bias),
             summary.unsupported,
             summary.ran_out,
             summary.ran_out_called_safe,
@@ -118,10 +119,10 @@ def _row_table(rows: Sequence[MemoryResult], caption: str) -> Table:
             row.model,
             _bytes(row.measured),
             _bytes(row.predicted),
-            _share(row.error),
+            share(row.error),
             _bytes(row.low),
             _bytes(row.high),
-            _share(row.probability_of_running_out),
+            share(row.probability_of_running_out),
             row.source,
             ", ".join(row.guessed),
             row.reason,
@@ -129,19 +130,6 @@ def _row_table(rows: Sequence[MemoryResult], caption: str) -> Table:
         for row in rows
     )
     return Table("rows", columns, body, caption=caption)
-
-
-def _unsupported_table(rows: Sequence[MemoryResult]) -> Table:
-    reasons: dict[str, int] = {}
-    for row in rows:
-        reasons[row.reason] = reasons.get(row.reason, 0) + 1
-    body = tuple((count, reason) for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
-    columns = (Column("count", "Rows", right=True), Column("reason", "Not predicted because"))
-    return Table("unsupported", columns, body)
-
-
-def _share(value: float | None) -> Value | None:
-    return None if value is None else Value(value, "fraction")
 
 
 def _bytes(value: float | None) -> Value | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...benchmarks.validation.scores import Score, ScoredRow, scores
-from .document import Cell, Column, Document, Table, Value
+from .document import Cell, Column, Document, Table
+from .validate_common import count, reason_table, score_result, score_table, share
 
 WORST = 12  # rows shown where not all are
 
@@ -16,12 +17,12 @@ def runs_document(rows: Sequence[ScoredRow], inputs: Mapping[str, object], *, sh
     each, overall = scores(predicted)
     shown = rows if show_all else _worst(predicted)
     caption = "Every run" if show_all else f"The {len(shown)} runs with the largest errors (--all shows every run)"
-    sections = [_score_table((*each, overall))]
+    sections = [score_table((*each, overall), "Runs", with_baseline_p90=False)]
     if shown:
         sections.append(_row_table(shown, caption))
     left = [row for row in rows if row.status == "unsupported"]
     if left and not show_all:
-        sections.append(_reason_table(left))
+        sections.append(reason_table((row.reason for row in left), "Runs"))
     mixed = sum(row.status == "mixed" for row in rows)
     return Document(
         verb="validate.runs",
@@ -34,8 +35,8 @@ def runs_document(rows: Sequence[ScoredRow], inputs: Mapping[str, object], *, sh
                 "held_out": True,
                 "mixed": mixed,
                 "pooled_median_error": _pooled(predicted),
-                "overall": _score(overall),
-                "sources": [_score(score) for score in each],
+                "overall": score_result(overall),
+                "sources": [score_result(score) for score in each],
             },
         },
         sections=tuple(sections),
@@ -62,33 +63,6 @@ def _pooled(rows: Sequence[ScoredRow]) -> float | None:
     return median(errors) if errors else None
 
 
-def _score_table(each: Sequence[Score]) -> Table:
-    columns = (
-        Column("source", "Source"),
-        Column("rows", "Runs", right=True),
-        Column("median", "Median error", right=True),
-        Column("p90", "90th perc.", right=True),
-        Column("coverage", "In band", right=True),
-        Column("width", "High/low", right=True, wide_only=True),
-        Column("baseline_median", "Flat 40 %", right=True),
-        Column("unsupported", "Unsupp.", right=True, wide_only=True),
-    )
-    body = tuple(
-        (
-            score.source,
-            score.rows,
-            _share(score.median),
-            _share(score.p90),
-            _share(score.coverage),
-            None if score.width is None else Value(score.width, ""),
-            _share(score.baseline_median),
-            score.unsupported,
-        )
-        for score in each
-    )
-    return Table("scores", columns, body, total_rows=1)
-
-
 def _worst(rows: Sequence[ScoredRow]) -> list[ScoredRow]:
     known = [row for row in rows if row.error is not None]
     return sorted(known, key=lambda row: -abs(row.error or 0.0))[:WORST]
@@ -111,35 +85,18 @@ def _row_table(rows: Sequence[ScoredRow], caption: str) -> Table:
         (
             row.id,
             row.name or row.id,
-            _hours(row.measured),
-            _hours(row.predicted),
-            _hours(row.low),
-            _hours(row.high),
-            _share(row.error),
-            _hours(row.baseline),
+            count(row.measured),
+            count(row.predicted),
+            count(row.low),
+            count(row.high),
+            share(row.error),
+            count(row.baseline),
             row.status,
             row.reason,
         )
         for row in rows
     )
     return Table("rows", columns, body, caption=caption)
-
-
-def _reason_table(rows: Sequence[ScoredRow]) -> Table:
-    reasons: dict[str, int] = {}
-    for row in rows:
-        reasons[row.reason] = reasons.get(row.reason, 0) + 1
-    body = tuple((count, reason) for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
-    columns = (Column("count", "Runs", right=True), Column("reason", "Not predicted because"))
-    return Table("unsupported", columns, body)
-
-
-def _share(value: float | None) -> Value | None:
-    return None if value is None else Value(value, "fraction")
-
-
-def _hours(value: float | None) -> Value | None:
-    return None if value is None else Value(value, "count")
 
 
 def _row(row: ScoredRow) -> dict[str, object]:
@@ -155,18 +112,4 @@ def _row(row: ScoredRow) -> dict[str, object]:
         "flat_mfu": row.baseline,
         "status": row.status,
         "reason": row.reason,
-    }
-
-
-def _score(score: Score) -> dict[str, object]:
-    return {
-        "source": score.source,
-        "rows": score.rows,
-        "unsupported": score.unsupported,
-        "median_error": score.median,
-        "p90_error": score.p90,
-        "coverage": score.coverage,
-        "median_high_over_low": score.width,
-        "flat_mfu_median_error": score.baseline_median,
-        "flat_mfu_p90_error": score.baseline_p90,
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...benchmarks.validation.scores import Score, ScoredRow, scores
-from .document import Cell, Column, Document, Table, Value
+from .document import Cell, Column, Document, Table
+from .validate_common import count, reason_table, score_result, score_table, share
 
 WORST = 10  # rows shown where not all are
 
@@ -17,12 +18,12 @@ def training_document(
     each, overall = scores(rows)
     shown = rows if show_all else _worst(rows)
     caption = "Every row" if show_all else f"The {len(shown)} rows with the largest errors (--all shows every row)"
-    sections = [_score_table((*each, overall))]
+    sections = [score_table((*each, overall), "Rows", with_baseline_p90=True)]
     if shown:
         sections.append(_row_table(shown, caption))
     unsupported = [row for row in rows if row.status != "scored"]
     if unsupported and not show_all:
-        sections.append(_unsupported_table(unsupported))
+        sections.append(reason_table((row.reason for row in unsupported), "Rows"))
     return Document(
         verb="validate.training",
         headline=_headline(overall, each, held_out=held_out),
@@ -32,8 +33,8 @@ def training_document(
             "summary": {
                 "metric": "tokens/s per accelerator",
                 "held_out": held_out,
-                "overall": _score(overall),
-                "sources": [_score(score) for score in each],
+                "overall": score_result(overall),
+                "sources": [score_result(score) for score in each],
             },
         },
         sections=tuple(sections),
@@ -50,35 +51,6 @@ def _headline(overall: Score, each: Sequence[Score], *, held_out: bool) -> str:
         f"configuration alone with {seen}: {overall.median:.1%} off in the median, {overall.p90:.0%} in the 90th "
         f"percentile, {overall.coverage or 0:.0%} inside the 80 % band (means over sources).{flat}"
     )
-
-
-def _score_table(each: Sequence[Score]) -> Table:
-    columns = (
-        Column("source", "Source"),
-        Column("rows", "Rows", right=True),
-        Column("median", "Median error", right=True),
-        Column("p90", "90th perc.", right=True),
-        Column("coverage", "In band", right=True),
-        Column("width", "High/low", right=True, wide_only=True),
-        Column("baseline_median", "Flat 40 %", right=True),
-        Column("baseline_p90", "its 90th", right=True, wide_only=True),
-        Column("unsupported", "Unsupp.", right=True, wide_only=True),
-    )
-    body = tuple(
-        (
-            score.source,
-            score.rows,
-            _share(score.median),
-            _share(score.p90),
-            _share(score.coverage),
-            None if score.width is None else Value(score.width, ""),
-            _share(score.baseline_median),
-            _share(score.baseline_p90),
-            score.unsupported,
-        )
-        for score in each
-    )
-    return Table("scores", columns, body, total_rows=1)
 
 
 def _worst(rows: Sequence[ScoredRow]) -> list[ScoredRow]:
@@ -100,34 +72,17 @@ def _row_table(rows: Sequence[ScoredRow], caption: str) -> Table:
     body: tuple[tuple[Cell, ...], ...] = tuple(
         (
             row.id,
-            _speed(row.measured),
-            _speed(row.predicted),
-            _speed(row.low),
-            _speed(row.high),
-            _share(row.error),
+            count(row.measured),
+            count(row.predicted),
+            count(row.low),
+            count(row.high),
+            share(row.error),
             row.source,
             row.reason,
         )
         for row in rows
     )
     return Table("rows", columns, body, caption=caption)
-
-
-def _unsupported_table(rows: Sequence[ScoredRow]) -> Table:
-    reasons: dict[str, int] = {}
-    for row in rows:
-        reasons[row.reason] = reasons.get(row.reason, 0) + 1
-    body = tuple((count, reason) for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
-    columns = (Column("count", "Rows", right=True), Column("reason", "Not predicted because"))
-    return Table("unsupported", columns, body)
-
-
-def _share(value: float | None) -> Value | None:
-    return None if value is None else Value(value, "fraction")
-
-
-def _speed(value: float | None) -> Value | None:
-    return None if value is None else Value(value, "count")
 
 
 def _row(row: ScoredRow) -> dict[str, object]:
@@ -142,18 +97,4 @@ def _row(row: ScoredRow) -> dict[str, object]:
         "flat_mfu": row.baseline,
         "status": row.status,
         "reason": row.reason,
-    }
-
-
-def _score(score: Score) -> dict[str, object]:
-    return {
-        "source": score.source,
-        "rows": score.rows,
-        "unsupported": score.unsupported,
-        "median_error": score.median,
-        "p90_error": score.p90,
-        "coverage": score.coverage,
-        "median_high_over_low": score.width,
-        "flat_mfu_median_error": score.baseline_median,
-        "flat_mfu_p90_error": score.baseline_p90,
     }
