@@ -225,7 +225,9 @@ def serve(
     if calibrate is not None and on is None:
         raise InputError("--calibrate: say of which chip with --on.")
     choice, why = _choice(resolved, rules, quant, kv_quant, engine, tp)
-    from ..report.serving import Asked, offline_document, ranking_document, serve_document
+    from ..report.serving import ranking_document, serve_document
+    from ..report.serving_offline import offline_document
+    from ..report.serving_parts import Asked
 
     asked = Asked(
         resolved=resolved,
