@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 _ROOM = 0.8  # of the free memory that a trial may want
 _STUDENT = {2: 4.0, 3: 4.30, 4: 3.18, 5: 2.78}  # 97.5 %; of two bursts four ranges, their t of 12.7 says nothing
-# What one process cannot see of itself: where its memory lies. Of 111 quiet cases of two processes on a small machine
-# nine tenths differed by less than twice this.
+# What one process cannot see of itself: where its memory lies. A guess, set after a few repeated runs on one machine.
 _LEAST_HALF = 0.025
 _APART = 0.05  # between bursts of one trial from which they are called different
 _SHORT = 0.25  # seconds for a trial below which three samples must do
