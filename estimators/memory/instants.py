@@ -212,7 +212,8 @@ class _Activations:
         # sequence parallelism gathers a product's whole input (arXiv:2205.05198, section 4.2.2), and its gradient
         gathered = max((run.input for _, run in held), default=0.0) * self.scale * (self.sequence > 1)
         self.forward = largest + gathered + (scores if recipe.recompute is not Recompute.NONE else 0.0)
-        self.backward = largest + scores + 2 * gathered
+        # fused kernels write gradients of a gated product over what they were made from (Liger, donated buffers)
+        self.backward = (largest / 2 if recipe.compiled else largest) + scores + 2 * gathered
         per_logit = profile.chunked_loss_bytes_per_logit if recipe.chunked_loss else profile.loss_bytes_per_logit
         logits = sums.head_rows * sums.vocab / layout.tp * layout.micro_batch / layout.cp * (1 + sums.predictions)
         self.loss = logits * per_logit + gathered
