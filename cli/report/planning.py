@@ -21,7 +21,8 @@ def headline(plan: Plan) -> str:
     chosen, request = plan.chosen, plan.setting.request
     model = f"{_model_text(plan)} on {show_count(chosen.size.tokens)} tokens"
     if request.inference_tokens:
-        model += f" and serves it for {show_count(request.inference_tokens)}"
+        serves = "serves" if request.budget_usd is not None else "serve"
+        model += f" and {serves} it for {show_count(request.inference_tokens)}"
     run = f"{hardware_text(chosen)} for {show_duration(chosen.seconds.mid)}"
     prices = "at your price" if chosen.offer.quote is None else f"at {chosen.offer.terms} prices"
     if request.budget_usd is not None:

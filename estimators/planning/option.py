@@ -28,7 +28,7 @@ from .rates import (
 )
 from .request import Objective
 from .setting import Limit, Setting
-from .shapes import shape_of
+from .shapes import shape_of, smallest_params
 from .sizing import Size
 from .sketch import Sketch, count_accelerators, is_size_fixed, most_fed
 
@@ -105,7 +105,7 @@ def _servable(size: Size, setting: Setting) -> Size:
     for _ in range(SERVED_SHRINKS):
         if setting.serving.at(params).usd_for(tokens).mid < MOST_SERVED * setting.money_usd:
             break
-        params *= SHRINK
+        params = max(params * SHRINK, smallest_params())
     return Size(params, size.tokens)
 
 

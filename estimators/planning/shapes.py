@@ -14,6 +14,13 @@ def shape_of(params: float) -> ModelShape:
     return _sized(float(f"{params:.3g}"))
 
 
+def smallest_params() -> float:
+    """Return the size below which no shape is made."""
+    from ..facts.sizing import load_sizing
+
+    return float(load_sizing().least)
+
+
 @lru_cache(maxsize=64)
 def _sized(params: float) -> ModelShape:
     from ..facts.sizing import load_sizing

@@ -18,6 +18,7 @@ from .hardware import Offer, counts
 from .rates import least_accelerators, most_params, rate, reached, serving_load, serving_usd
 from .request import Objective
 from .setting import Limit, Setting
+from .shapes import smallest_params
 from .sizing import Size
 
 _ROUNDS = 4  # of the fixed point between size and efficiency; it converges in two or three
@@ -87,7 +88,7 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
     def seconds(count: int) -> float:
         return run_hours * HOUR / count
 
-    for _ in range(_SERVED_ROUNDS if setting.serving else _ROUNDS):
+    for turn in range(_SERVED_ROUNDS if setting.serving else _ROUNDS):
         before = params
         if math.isinf(hours):
             n, limit = allowed[-1], Limit.DEADLINE
@@ -104,12 +105,17 @@ def _sketch_money(offer: Offer, setting: Setting, allowed: tuple[int, ...]) -> S
         if not request.inference_tokens:
             flops = min(most_flops, hours / n * HOUR * speed)
         size = setting.sizing.for_compute(flops, serving_load(offer, n, params, setting), largest)
+        if (
+            setting.serving and setting.sizing.params is None
+        ):  # what cannot be served small is said once it is worked out
+            size = Size(max(size.params, smallest_params()), size.tokens)
         size = Size(size.params, min(size.tokens, most_flops / TRAINING_FLOPS_PER_PARAM_TOKEN / size.params))
         params = size.params
         if setting.serving:
             if abs(params / before - 1) < _SAME:
                 break
-            params = math.sqrt(before * params)  # else it may swing from side to side
+            if turn >= _ROUNDS:
+                params = math.sqrt(before * params)  # it may swing from side to side
     if least_accelerators(params, offer, setting) > allowed[-1]:
         return None  # a size that the request fixes
     return Sketch(
