@@ -220,6 +220,33 @@ def test_megatrons_options_in_the_notes_are_configuration(catalog: Catalog) -> N
     assert second.mixture is not None and second.mixture.width == 2048
 
 
+def completed(catalog: Catalog, **cells: str) -> MemoryCase:
+    case = complete(split_row({**LLAMA, **cells}), catalog)
+    assert isinstance(case, MemoryCase)
+    return case
+
+
+def test_what_a_tests_configuration_leaves_out_is_off(catalog: Catalog) -> None:
+    cells = {"tp": "2", "accelerator_count": "8", "dp": "4", "sequence_parallel": ""}
+    assert not completed(catalog, framework="Megatron-LM functional test", **cells).layout.sequence_parallel
+    assert completed(catalog, framework="NeMo", **cells).layout.sequence_parallel
+
+
+def test_torchtitan_compiles_the_loss_since_2025(catalog: Catalog) -> None:
+    cells = {"framework": "torchtitan", "compile": "yes"}
+    assert completed(catalog, year="2025", **cells).recipe.chunked_loss
+    assert not completed(catalog, year="2024", **cells).recipe.chunked_loss
+
+
+def test_a_script_for_one_gpu_trains_adapters_without_deepspeed(catalog: Catalog) -> None:
+    cells = {"framework": "HF Transformers + DeepSpeed", "task": "lora", "lora_rank": "8", "accelerator_count": "1"}
+    cells |= {"dp": "1", "zero_or_fsdp": "zero2"}
+    told = completed(catalog, notes="", **cells)
+    assumed = completed(catalog, notes="zero stage as the script defaults", **cells)
+    assert told.recipe.framework is Framework.HF_DEEPSPEED
+    assert assumed.recipe.framework is Framework.HUGGING_FACE
+
+
 def test_offloading_is_read() -> None:
     assert spellings.offload("params+optimizer (CPUOffloadPolicy)") == (Offload.OPTIMIZER, Offload.PARAMETERS)
 
