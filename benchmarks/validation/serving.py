@@ -20,7 +20,7 @@ from typing import Any
 from ...estimators.errors import FlopwiseError, InputError
 from ...estimators.facts.catalog import Catalog
 from ...estimators.facts.serving import ServingRules, load_serving_rules
-from ...estimators.facts.serving_fit import ServingFit, load_serving_fit, load_serving_folds
+from ...estimators.facts.serving_fit import ServingFit, band_of, load_serving_fit, load_serving_folds
 from ...estimators.serving import loops
 from ...estimators.serving.equations import larger, smaller
 from ...estimators.serving.loops import Machine, Speeds, Work
@@ -202,7 +202,6 @@ def _results(record: Mapping[str, str], catalog: Catalog, rules: ServingRules) -
     except (Unsupported, FlopwiseError, ArithmeticError) as error:
         return [ServingResult(**named, group=SPEED, metric="", unit="", reason=str(error) or "cannot be predicted")]
     made = []
-    is_new = case.setup.accelerator.id not in fit.chips
     for metric, measured in case.measured.items():
         value = predicted.get(metric)
         if value is None or not math.isfinite(value) or value <= 0:
@@ -210,7 +209,7 @@ def _results(record: Mapping[str, str], catalog: Catalog, rules: ServingRules) -
                 ServingResult(**named, group=SPEED, metric=metric.value, unit=UNITS[metric], reason="no such figure")
             )
             continue
-        low, high = band(fit, metric, is_new)
+        low, high = band(fit, metric, case.setup.accelerator.id, case.setup.architecture_key)
         made.append(
             ServingResult(
                 **named,
@@ -228,10 +227,10 @@ def _results(record: Mapping[str, str], catalog: Catalog, rules: ServingRules) -
     return made
 
 
-def band(fit: ServingFit, metric: Metric, is_new_chip: bool) -> tuple[float, float]:
+def band(fit: ServingFit, metric: Metric, accelerator_id: str, model: str) -> tuple[float, float]:
     """Return measured over predicted at the 10th and 90th percentile."""
     kind = "speed" if metric.is_speed else "first token" if metric is Metric.FIRST else "prompt rate"
-    chosen = fit.bands.get(f"{kind}, new chip" if is_new_chip else kind) or fit.bands["speed"]
+    chosen = band_of(fit, kind, accelerator_id, model)
     if metric in (Metric.TOKEN, Metric.LATENCY):  # the band is one of rates
         return 1 / chosen.high, 1 / chosen.low
     return chosen.low, chosen.high

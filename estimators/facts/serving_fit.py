@@ -2,7 +2,7 @@
 
 Each parameter has a base and offsets by level (generation, chip, engine, ...), in logits for fractions and in logs for
 the rest; a level that no measured row has is absent and counts as zero, which is its mean under the fit. `slopes`
-multiply a number of the setup. `serving_folds.yaml` holds fits that left out a part of the measured families, so that
+multiply a number of the setup, held inside the range of the measured rows. `serving_folds.yaml` holds fits that left out a part of the measured families, so that
 `flopwise validate serving` can predict a shipped row from a fit that never saw its family.
 """
 
@@ -41,16 +41,38 @@ class ServingBand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingFit:
-    """Parameters by name, bands by kind ("speed", "speed, new chip", "first token", ...), and what it was fitted on."""
+    """Parameters by name, bands by kind ("speed", "speed, new chip", "first token, new model", ...), and their source."""
 
     parameters: Mapping[str, Parameter]
     bands: Mapping[str, ServingBand]
     chips: frozenset[str]  # that measured rows ran on
     engines: frozenset[str]
+    models: frozenset[str]  # that measured rows served, by the key of their architecture
+    ranges: Mapping[str, tuple[float, float]]  # of the numbers that slopes multiply, over the measured rows
     rows: int
     cells: int
     fitted_on: str
     as_of: str
+
+
+def band_of(fit: ServingFit, kind: str, accelerator_id: str, model: str = "") -> ServingBand:
+    """Return the band of `kind` ("speed", "first token", "prompt rate").
+
+    A chip or a model that no measured row had takes the band of rows whose chip or model the fit had not seen, and
+    both the wider of the two on either side. `model` is the key of an architecture (`architecture_key`); empty counts
+    as measured.
+    """
+    is_new_chip = accelerator_id not in fit.chips
+    is_new_model = bool(model) and model not in fit.models
+    asked = [f"{kind}, new chip"] * is_new_chip + [f"{kind}, new model"] * is_new_model or [kind]
+    found = [fit.bands.get(name) or fit.bands.get(kind) or fit.bands["speed"] for name in asked]
+    first, last = found[0], found[-1]
+    return ServingBand(
+        low=min(first.low, last.low),
+        high=max(first.high, last.high),
+        rows=min(first.rows, last.rows),
+        cells=min(first.cells, last.cells),
+    )
 
 
 @cache
@@ -102,6 +124,8 @@ def _fit(data: dict, name: str) -> ServingFit:  # type: ignore[type-arg]
             },
             chips=frozenset(data.get("chips") or ()),
             engines=frozenset(data.get("engines") or ()),
+            models=frozenset(data.get("models") or ()),
+            ranges={name: (float(low), float(high)) for name, (low, high) in (data.get("ranges") or {}).items()},
             rows=data.get("rows", 0),
             cells=data.get("cells", 0),
             fitted_on=data.get("fitted_on", ""),

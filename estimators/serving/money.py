@@ -13,7 +13,7 @@ from ..errors import FlopwiseError, InputError
 from ..facts.catalog import Catalog
 from ..facts.other_prices import TokenPrice
 from ..facts.records import PricePlan
-from ..facts.serving_fit import ServingFit
+from ..facts.serving_fit import ServingFit, band_of
 from ..frozen import dataclass
 from ..models.shape import ModelShape
 from ..quantity import NO_RANGE, Quantity, inverse, product
@@ -24,11 +24,16 @@ from .sizing import Demand, Sized
 MILLION = 1e6
 
 
-def speed_factor(fit: ServingFit, accelerator_id: str, kind: str = "speed") -> Quantity:
-    """Return measured over predicted of rows that the fit had not seen, as a factor of 1 with its range."""
-    known = accelerator_id in fit.chips
-    band = fit.bands[kind if known else f"{kind}, new chip"]
-    basis = f"out-of-fold residuals of {band.cells} measured cells" + ("" if known else ", this chip not among them")
+def speed_factor(fit: ServingFit, accelerator_id: str, kind: str = "speed", *, model: str = "") -> Quantity:
+    """Return measured over predicted of rows that the fit had not seen, as a factor of 1 with its range.
+
+    `model` is `Setup.architecture_key`, where a model that no measured row had is to widen the range.
+    """
+    band = band_of(fit, kind, accelerator_id, model)
+    missing = ["chip"] * (accelerator_id not in fit.chips)
+    missing += ["model"] * (bool(model) and model not in fit.models)
+    basis = f"out-of-fold residuals of {band.cells} measured cells"
+    basis += f", this {' and this '.join(missing)} not among them" if missing else ""
     return Quantity(min(1.0, band.low), 1.0, max(1.0, band.high), "", "80 %", basis)
 
 
@@ -55,7 +60,7 @@ def token_cost(sized: Sized, demand: Demand, fit: ServingFit, mean_requests_per_
     if sized.usd_per_hour is None:
         return None
     share = prompt_share(sized.replica, sized.at_load.batch)
-    speed = inverse(speed_factor(fit, sized.setup.accelerator.id), "")
+    speed = inverse(speed_factor(fit, sized.setup.accelerator.id, model=sized.setup.architecture_key), "")
     full_rate = sized.at_capacity.requests_per_s * sized.replicas
 
     def per_million(part: float, tokens: float, requests_per_s: float, ranged: bool) -> Quantity:

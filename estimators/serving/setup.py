@@ -16,6 +16,7 @@ from ..facts.serving_fit import ServingFit
 from ..frozen import dataclass
 from ..models.shape import ModelShape
 from .counts import count_model
+from .covariates import covariates
 from .equations import ChipRates, Group, ModelCounts, Rates
 
 _PCIE_BYTES_PER_S = {"3.0": 15.75e9, "4.0": 31.5e9, "5.0": 63e9, "6.0": 126e9}  # x16, one way
@@ -58,6 +59,12 @@ class Setup:
     def counts(self) -> ModelCounts:
         """Return the counts of the model in these formats."""
         return count_model(self.shape, self.weights, self.cache_bits, self.engine.absorbed_prefill)
+
+    @property
+    def architecture_key(self) -> str:
+        """Layers, width, cached heads and experts: tunes and quantised copies of one model share it."""
+        counts = self.counts()
+        return f"{counts.layers:.0f}x{counts.hidden:.0f}x{counts.kv_shards:.0f}x{counts.experts:.0f}"
 
     def group(self) -> Group:
         """Return the cut of one replica."""
@@ -163,14 +170,15 @@ def levels(setup: Setup) -> Mapping[str, str]:
 
 
 def slopes(setup: Setup) -> Mapping[str, float]:
-    """Return the numbers that the fitted slopes multiply.
-
-    "flops per watt": log of the bf16 rate over board power in TFLOP/s per W. A card whose peak is high for its power
-    cannot hold its clock in prefill.
-    """
-    chip = setup.accelerator
-    rate = chip.peak_flops_per_s.get("bf16") or chip.peak_flops_per_s.get("fp16") or chip.peak_flops_per_s.get("fp32")
-    return {"flops per watt": math.log(rate / 1e12 / chip.power_w) if rate and chip.power_w else 0.0}
+    """Return the numbers that the fitted slopes multiply (`covariates.py` says what each stands for)."""
+    return covariates(
+        setup.accelerator,
+        setup.counts(),
+        ways=float(setup.tensor),
+        copies=float(setup.attention_copies),
+        weight_bits=setup.weights.bits,
+        cache_bits=setup.cache_bits,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,5 +210,6 @@ def parameter_value(fit: ServingFit, name: str, keys: Mapping[str, str], numbers
     for level, offsets in parameter.offsets.items():
         total += offsets.get(keys.get(level, ""), 0.0)
     for number, slope in parameter.slopes.items():
-        total += slope * numbers.get(number, 0.0)
+        low, high = fit.ranges.get(number, (-math.inf, math.inf))
+        total += slope * min(max(numbers.get(number, 0.0), low), high)
     return 1.0 / (1.0 + math.exp(-total)) if parameter.is_fraction else math.exp(total)

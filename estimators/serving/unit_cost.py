@@ -65,7 +65,8 @@ class UnitCost:
 
     def per_million(self, fit: ServingFit | None = None) -> Quantity:
         """Return the cost with its range, of price and of speed."""
-        speed = speed_factor(fit or load_serving_fit(), self.setup.accelerator.id)
+        setup = self.setup
+        speed = speed_factor(fit or load_serving_fit(), setup.accelerator.id, model=setup.architecture_key)
         price = self.usd_per_hour.scaled(self.usd / self.usd_per_hour.mid, "usd")
         return joined_ranges("usd", price, inverse(speed, ""))
 

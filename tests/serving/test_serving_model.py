@@ -15,7 +15,7 @@ from flopwise.estimators.errors import DoesNotFit, InputError
 from flopwise.estimators.facts.catalog import load_catalog
 from flopwise.estimators.facts.devices import find_device
 from flopwise.estimators.facts.serving import load_serving_rules
-from flopwise.estimators.facts.serving_fit import load_serving_fit
+from flopwise.estimators.facts.serving_fit import band_of, load_serving_fit
 from flopwise.estimators.models.parameters import count_parameters
 from flopwise.estimators.models.resolve import resolve_model
 from flopwise.estimators.serving.counts import count_model, weight_bytes
@@ -23,7 +23,7 @@ from flopwise.estimators.serving.equations import joined, touched_experts
 from flopwise.estimators.serving.memory import room_sequences, serving_memory
 from flopwise.estimators.serving.money import prompt_share, serving_usd_per_million_tokens
 from flopwise.estimators.serving.performance import Replica, Traffic, Tricks
-from flopwise.estimators.serving.setup import Setup, levels, slopes
+from flopwise.estimators.serving.setup import Setup, levels, parameter_value, slopes
 from flopwise.estimators.serving.sizing import Choice, Demand, rank, size
 from flopwise.estimators.units import GIB
 
@@ -285,3 +285,30 @@ def test_every_level_of_the_fit_is_one_that_a_setup_has():
     used = {level for parameter in fit.parameters.values() for level in parameter.offsets}
     assert used <= set(levels(setup_of())) | {"suite"}
     assert {number for parameter in fit.parameters.values() for number in parameter.slopes} <= set(slopes(setup_of()))
+
+
+def test_slopes_hold_outside_the_measured_range():
+    fit = load_serving_fit()
+    low, high = fit.ranges["bandwidth"]
+    keys = levels(setup_of())
+
+    def weight_bandwidth(number):
+        return parameter_value(fit, "weight_bandwidth", keys, {"bandwidth": number})
+
+    assert weight_bandwidth(high + 5) == weight_bandwidth(high) != weight_bandwidth(low) == weight_bandwidth(low - 5)
+
+
+def test_tunes_of_one_model_share_an_architecture_and_other_models_do_not():
+    keys = [setup_of(model=name).architecture_key for name in ("llama-3.1-8b", "llama-3-8b", "qwen2.5-7b")]
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize("kind", ["speed", "first token", "prompt rate"])
+def test_what_was_not_measured_has_a_wider_band(kind):
+    fit, known = load_serving_fit(), setup_of().architecture_key
+    seen = band_of(fit, kind, "h100-sxm-80gb", known)
+    assert seen == fit.bands[kind] == band_of(fit, kind, "h100-sxm-80gb")
+    for chip, model in (("a new chip", known), ("h100-sxm-80gb", "a new model"), ("a new chip", "a new model")):
+        band = band_of(fit, kind, chip, model)
+        assert band.high / band.low > seen.high / seen.low
+    assert band.low == min(fit.bands[f"{kind}, new chip"].low, fit.bands[f"{kind}, new model"].low)
