@@ -70,7 +70,7 @@ def headline(asked: Asked, best: Sized, cost: TokenCost | None) -> str:
 def facts(asked: Asked, best: Sized, cost: TokenCost | None, fit: ServingFit) -> Facts:
     """Return what the load needs and costs."""
     load, traffic = best.at_load, asked.demand.traffic
-    speed = speed_factor(fit, best.setup.accelerator.id)
+    speed = speed_factor(fit, best.setup.accelerator.id, model=best.setup.architecture_key)
     items: list[tuple[str, str, Cell, str]] = [
         ("chips", "Chips", best.chips, f"{best.replicas} replica{'' if best.replicas == 1 else 's'}, {_cut_text(best)}"),
         (
@@ -196,7 +196,7 @@ def day_table(asked: Asked, best: Sized) -> Table:
 def answer_result(asked: Asked, best: Sized, cost: TokenCost | None, fit: ServingFit) -> dict[str, object]:
     """Return the answer as data."""
     load, memory = best.at_load, serving_memory(best.setup)
-    speed = speed_factor(fit, best.setup.accelerator.id)
+    speed = speed_factor(fit, best.setup.accelerator.id, model=best.setup.architecture_key)
     traffic = asked.demand.traffic
     return {
         **row_result(best),
@@ -223,11 +223,13 @@ def _latency(latency: Latency, factor: Quantity) -> dict[str, object]:
 
 def _token_factor(best: Sized, fit: ServingFit) -> Quantity:
     """Seconds per token are the inverse of a speed; the bands are kept as measured over predicted speed."""
-    return inverse(speed_factor(fit, best.setup.accelerator.id), "s")
+    return inverse(speed_factor(fit, best.setup.accelerator.id, model=best.setup.architecture_key), "s")
 
 
 def _first_factor(best: Sized, fit: ServingFit) -> Quantity:
-    return speed_factor(fit, best.setup.accelerator.id, "first token").scaled(1.0, "s")
+    return speed_factor(fit, best.setup.accelerator.id, "first token", model=best.setup.architecture_key).scaled(
+        1.0, "s"
+    )
 
 
 def memory_result(best: Sized) -> dict[str, object]:

@@ -130,7 +130,7 @@ def _counts(cut: Sized, rates_per_s: list[float]) -> list[int]:
 
 def _hours(best: Sized, demand: Quantity, headroom: Quantity, hours: float) -> Quantity:
     """Return the accelerator-hours with their range: of the speed, the headroom and the demand."""
-    speed = inverse(speed_factor(load_serving_fit(), best.setup.accelerator.id), "")
+    speed = inverse(speed_factor(load_serving_fit(), best.setup.accelerator.id, model=best.setup.architecture_key), "")
     slack = headroom.scaled(1 / headroom.mid)
     ranged = product(ACCELERATOR_HOUR, (speed, slack, demand))
     return ranged.scaled(hours, ACCELERATOR_HOUR)

@@ -46,14 +46,14 @@ def _served(costs: DataCosts, catalog: Catalog, typed: str, accelerator: str) ->
     weights, _ = usual_weights(shape, rules)
     output = costs.rate("synthetic_output_tokens").value
     traffic = Traffic(input_tokens=output * costs.rate("prompt_ratio").value, output_tokens=output)
-    best = 0.0
+    best, model = 0.0, ""
     for setup in setups(shape, chip, Choice(weights=weights), rules):
         if room_sequences(setup, traffic.input_tokens + traffic.output_tokens) >= 1:
             each = Replica(setup, fit, traffic).queued_output_per_s() / (setup.tensor * setup.pipeline)
-            best = max(best, each)
+            best, model = max(best, each), setup.architecture_key
     if best <= 0:
         raise DoesNotFit(f"{shape.name} fits on no cut over {chip.name}; choose a smaller generator or another chip.")
-    factor = speed_factor(fit, accelerator)
+    factor = speed_factor(fit, accelerator, model=model)
     return Rate(
         id=f"{typed} on {accelerator}",
         what=shape.name,

@@ -157,7 +157,7 @@ def against_api(
     each = (traffic.input_tokens * price.input_usd + traffic.output_tokens * price.output_usd) / MILLION
     month = sized.usd_per_hour.scaled(MONTH / HOUR, "usd")
     replica_month = month.scaled(1 / sized.replicas)
-    speed = speed_factor(fit, sized.setup.accelerator.id)
+    speed = speed_factor(fit, sized.setup.accelerator.id, model=sized.setup.architecture_key)
     most = speed.scaled(sized.at_capacity.requests_per_s * demand.headroom * MONTH, "count")
 
     def meets(bill: float, capacity: float) -> float:
@@ -212,7 +212,7 @@ def offline(
     """Return time and money of a batch job on `chips` chips of the sized cut."""
     own = sized.setup.tensor * sized.setup.pipeline
     chips = max(own, chips // own * own)
-    rate = speed_factor(fit, sized.setup.accelerator.id).scaled(
+    rate = speed_factor(fit, sized.setup.accelerator.id, model=sized.setup.architecture_key).scaled(
         sized.replica.queued_output_per_s() / own, "tokens_per_s"
     )
     hours = inverse(rate, "count", output_tokens / HOUR)
