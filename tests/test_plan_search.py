@@ -361,3 +361,12 @@ def test_spot_prices_train_and_do_not_serve():
     option = best(budget_usd=2e5, inference_tokens=1e12, price_plan=PricePlan.SPOT)
     assert option.offer.quote.plan is PricePlan.SPOT
     assert option.served.offer.quote.plan is PricePlan.ON_DEMAND
+
+
+def test_a_deadline_of_hours_is_met_with_what_can_be_rented_at_once(cli):
+    import json
+
+    ran = cli("plan", "--budget", "50k", "--deadline", "2h", "--format", "json")
+    assert ran.code == 0
+    assert "more than one can usually rent" not in ran.out
+    assert json.loads(ran.out)["result"]

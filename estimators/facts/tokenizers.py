@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from ..errors import InputError, UnknownName
 from ..frozen import dataclass
 from ..names import resolve
 from .folders import package_folder
@@ -86,12 +87,19 @@ def find_language(typed: str) -> str:
     """Return the code of a language given as code or English name; an unmeasured two-letter code stays as it is.
 
     Raises:
-        UnknownName: it is neither.
+        InputError: it is neither; lists the measured languages (UnknownName with the nearest, where one is near).
     """
     known = languages()
     lowered = typed.strip().lower()
     if lowered in known or (len(lowered) in (2, 3) and lowered.isalpha()):
         return lowered
     by_name = {name.lower(): code for code, name in known.items()}
-    found = resolve(typed, by_name, kind="language")
-    return by_name[found]
+    try:
+        return by_name[resolve(typed, by_name, kind="language")]
+    except UnknownName as error:
+        if error.nearest:
+            raise
+        raise InputError(
+            f"no language is called '{typed}'; write a code of two or three letters such as bn, or one of the measured: "
+            f"{', '.join(sorted(known.values()))}."
+        ) from None

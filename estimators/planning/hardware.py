@@ -17,7 +17,7 @@ from ..facts.plan_defaults import HardwareRules, PlanDefaults
 from ..facts.records import Accelerator, CloudClass, PricePlan
 from ..frozen import dataclass
 from ..quantity import Quantity, exact
-from ..units import show_usd
+from ..units import DAY, show_usd
 
 if TYPE_CHECKING:
     from ..facts.catalog import Catalog
@@ -97,6 +97,9 @@ def counts(offer: Offer, request: PlanRequest, defaults: PlanDefaults) -> tuple[
     if request.accelerators is not None:
         return (request.accelerators,)
     most = min(offer.most, request.max_accelerators or offer.most)
+    soon = request.deadline_s is not None and request.deadline_s < defaults.shortest_cluster_run_days.value * DAY
+    if soon and request.max_accelerators is None:
+        most = min(most, max(offer.usual, offer.node))  # nobody signs a contract for some hours
     inside = [n for n in (1, 2, 4, 8, 16) if n < offer.node]
     whole = [n * offer.node for n in defaults.node_counts]
     found = tuple(n for n in (*inside, *whole) if n <= most)

@@ -68,3 +68,13 @@ def test_languages_have_the_names_people_use():
     with pytest.raises(UnknownName, match="bengali"):
         find_language("Bengal")
     assert not tokenizer_rate("xh").is_measured
+
+
+def test_an_unknown_language_is_answered_with_the_known_ones():
+    from flopwise.estimators.errors import InputError
+    from flopwise.estimators.facts.tokenizers import find_language
+
+    with pytest.raises(InputError, match=r"two or three letters.*Bengali"):
+        find_language("klingon")
+    with pytest.raises(InputError, match="did you mean"):
+        find_language("bengalli")
