@@ -34,6 +34,8 @@ _ROOM = 0.8  # of the free memory that a trial may want
 _STUDENT = {2: 4.0, 3: 4.30, 4: 3.18, 5: 2.78}  # 97.5 %; of two bursts four ranges, their t of 12.7 says nothing
 # What one process cannot see of itself: where its memory lies. A guess, set after a few repeated runs on one machine.
 _LEAST_HALF = 0.025
+# The same for a trial that was timed in one stretch only: two quiet runs of such a product differed by 5 %.
+_SINGLE_HALF = 0.05
 _APART = 0.05  # between bursts of one trial from which they are called different
 _SHORT = 0.25  # seconds for a trial below which three samples must do
 _HOPELESS = 5.0  # times the budget of a trial that a single call may take
@@ -220,7 +222,12 @@ def merged(bursts: Sequence[Case]) -> Case:
     Student's t over the medians, on logarithms.
     """
     if len(bursts) == 1:
-        return bursts[0]
+        only = bursts[0]
+        return replace(
+            only,
+            low_s=min(only.low_s, only.median_s * math.exp(-_SINGLE_HALF)),
+            high_s=max(only.high_s, only.median_s * math.exp(_SINGLE_HALF)),
+        )
     logs = [math.log(burst.median_s) for burst in bursts]
     n = len(bursts)
     middle = math.fsum(logs) / n
