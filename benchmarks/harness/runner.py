@@ -34,8 +34,8 @@ _ROOM = 0.8  # of the free memory that a trial may want
 _STUDENT = {2: 4.0, 3: 4.30, 4: 3.18, 5: 2.78}  # 97.5 %; of two bursts four ranges, their t of 12.7 says nothing
 # What one process cannot see of itself: where its memory lies. A guess, set after a few repeated runs on one machine.
 _LEAST_HALF = 0.025
-# The same for a trial that was timed in one stretch only. A guess too: of 228 such pairs of quiet runs on one machine
-# three differed by 5, 7 and 14 %.
+# The same for a trial that was timed in one stretch only. A guess, and too narrow: of 111 cases of two runs in a row on
+# one machine 13 did not overlap, 11 of them without a verdict.
 _SINGLE_HALF = 0.075
 _APART = 0.05  # between bursts of one trial from which they are called different
 _SHORT = 0.25  # seconds for a trial below which three samples must do
