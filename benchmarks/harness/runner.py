@@ -7,9 +7,10 @@ time left is shared out over the trials left, so that a quick run ends on time o
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...estimators.facts.bench_records import (
@@ -31,13 +32,10 @@ if TYPE_CHECKING:
     from .device import Bench
 
 _ROOM = 0.8  # of the free memory that a trial may want
-_STUDENT = {2: 4.0, 3: 4.30, 4: 3.18, 5: 2.78}  # 97.5 %; of two bursts four ranges, their t of 12.7 says nothing
-# What one process cannot see of itself: where its memory lies. A guess, set after a few repeated runs on one machine.
-_LEAST_HALF = 0.025
-# The same for a trial that was timed in one stretch only. A guess, and too narrow: of 111 cases of two runs in a row on
-# one machine 13 did not overlap, 11 of them without a verdict.
-_SINGLE_HALF = 0.075
-_APART = 0.05  # between bursts of one trial from which they are called different
+_STUDENT = {2: 4.0, 3: 4.30, 4: 3.18, 5: 2.78}  # 97.5 %; of two rounds four ranges, their t of 12.7 says nothing
+_LEAST_HALF = 0.025  # of an interval over the time: no run knows itself better. A guess
+_APART = 0.05  # between rounds of one trial from which they are called different
+_ONE_ROUND = "measured in one round only: by how much another run would differ is not known"
 _SHORT = 0.25  # seconds for a trial below which three samples must do
 _HOPELESS = 5.0  # times the budget of a trial that a single call may take
 
@@ -73,37 +71,42 @@ class Session:
         self._on_case, self._on_start, self._now = on_case, on_start, now
         self._began = now()
         self._rates: dict[str, float] = {}  # FLOP/s of the last trial of a kind
-        self._bursts: dict[str, list[Case]] = {}
+        self._rounds: dict[str, list[Case]] = {}
         self._clock: Clock | None = None
 
-    def again(self, trials: Sequence[Trial], reserve: float = 0.0) -> bool:
-        """Measure trials that were measured once more and join the bursts; return whether time was left for all.
+    def join(self, case: Case) -> None:
+        """Add a further round of a trial that was measured before; a wrong result in any round stays."""
+        if case.status not in (MEASURED, WRONG):
+            return
+        for index, before in enumerate(self.cases):
+            if before.id == case.id and before.is_measured:
+                rounds = self._rounds.setdefault(case.id, [before])
+                rounds.append(case)
+                self.cases[index] = merged(rounds) if case.is_measured else case
+                self._on_case(self.cases[index])
+
+    def again(self, trials: Sequence[Trial]) -> bool:
+        """Measure trials that were measured once more and join the rounds; return whether time was left for all.
 
         Raises:
-            KeyboardInterrupt, Stopped: as they came, `stopped` set; bursts that are complete count.
+            KeyboardInterrupt, Stopped: as they came, `stopped` set; rounds that are complete count.
         """
-        place = {case.id: index for index, case in enumerate(self.cases) if case.is_measured}
-        left = [trial for trial in trials if trial.id in place]
-        try:
+        known = {case.id for case in self.cases if case.is_measured}
+        left = [trial for trial in trials if trial.id in known]
+        with self._kept():
             while left:
-                if self.time_left() - reserve <= 0:
+                if self.time_left() <= 0:
                     return False
                 trial = left.pop(0)
                 self._on_start(trial)
-                case = self._one(trial, self._seconds(trial, left, reserve))
-                if case.is_measured:
-                    bursts = self._bursts.setdefault(case.id, [self.cases[place[case.id]]])
-                    bursts.append(case)
-                    self.cases[place[case.id]] = merged(bursts)
-        except KeyboardInterrupt:
-            self.stopped = "interrupted"
-            raise
-        except Stopped as error:
-            self.stopped = str(error)
-            raise
-        finally:
-            self.bench.free()
+                self.join(self._one(trial, self._seconds(trial, left, 0.0)))
         return True
+
+    def settle(self) -> None:
+        """Say of each measured trial that had one round only that it had."""
+        for index, case in enumerate(self.cases):
+            if case.is_measured and len(case.rounds) < 2 and _ONE_ROUND not in case.verdict:
+                self.cases[index] = replace(case, verdict=(*case.verdict, _ONE_ROUND))
 
     def with_clock(self, clock: Clock) -> Session:
         """Return a session on `clock`, without an end, that adds to the same cases."""
@@ -119,13 +122,25 @@ class Session:
             KeyboardInterrupt, Stopped: as they came, `stopped` set.
         """
         left = list(trials)
-        try:
+        with self._kept():
             while left:
                 trial = left.pop(0)
                 self._on_start(trial)
                 case = self._one(trial, self._seconds(trial, left, reserve))
                 self.cases.append(case)
                 self._on_case(case)
+
+    def time_left(self) -> float:
+        """Return the seconds that are left; a year where there is no end."""
+        if self.budget.seconds is None:
+            return 3.15e7
+        return self.budget.seconds - (self._now() - self._began)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Note why a run ended early, and give memory back in any case."""
+        try:
+            yield
         except KeyboardInterrupt:
             self.stopped = "interrupted"
             raise
@@ -134,12 +149,6 @@ class Session:
             raise
         finally:
             self.bench.free()
-
-    def time_left(self) -> float:
-        """Return the seconds that are left; a year where there is no end."""
-        if self.budget.seconds is None:
-            return 3.15e7
-        return self.budget.seconds - (self._now() - self._began)
 
     def _seconds(self, trial: Trial, later: Sequence[Trial], reserve: float) -> float:
         """Return the seconds for sampling of a trial, 0 when time is up."""
@@ -207,6 +216,7 @@ class Session:
             iqr=spread.iqr,
             samples=found.samples,
             waited=found.waited,
+            rounds=(spread.median,),
             inner=found.inner,
             is_corrected=found.is_corrected,
             verdict=found.verdict,
@@ -215,45 +225,39 @@ class Session:
         )
 
 
-def merged(bursts: Sequence[Case]) -> Case:
-    """Return several bursts of one trial as one case.
+def merged(rounds: Sequence[Case]) -> Case:
+    """Return two or more rounds of one trial as one case.
 
-    What a run sees in one stretch says nothing of clocks, neighbours and memory a minute later. The middle is the
-    geometric mean of the bursts' medians; its interval is the wider of theirs (over the root of their number) and of
+    What a process sees says nothing of another one, of clocks, neighbours and memory a minute later. The middle is the
+    geometric mean of the rounds' medians; its interval is the wider of theirs (over the root of their number) and of
     Student's t over the medians, on logarithms.
     """
-    if len(bursts) == 1:
-        only = bursts[0]
-        return replace(
-            only,
-            low_s=min(only.low_s, only.median_s * math.exp(-_SINGLE_HALF)),
-            high_s=max(only.high_s, only.median_s * math.exp(_SINGLE_HALF)),
-        )
-    logs = [math.log(burst.median_s) for burst in bursts]
-    n = len(bursts)
+    logs = [math.log(each.median_s) for each in rounds]
+    n = len(rounds)
     middle = math.fsum(logs) / n
     deviation = math.sqrt(math.fsum((each - middle) ** 2 for each in logs) / (n - 1))
-    inside = max(math.log(burst.high_s / burst.low_s) / 2 for burst in bursts)
+    inside = max(math.log(each.high_s / each.low_s) / 2 for each in rounds)
     half = max(max(inside, _STUDENT.get(n, 2.6) * deviation) / math.sqrt(n), _LEAST_HALF)
-    most = max(bursts, key=lambda burst: len(burst.verdict))
+    most = max(rounds, key=lambda each: len(each.verdict))
     apart = math.exp(max(logs) - min(logs)) - 1.0
     verdict = most.verdict
     if apart > _APART:
-        verdict = (*verdict, f"{n} bursts some time apart differ by {apart:.0%}")
-    errors = [burst.relative_error for burst in bursts if burst.relative_error is not None]
+        verdict = (*verdict, f"{n} rounds differ by {apart:.0%}")
+    errors = [each.relative_error for each in rounds if each.relative_error is not None]
     return replace(
         most,
         median_s=math.exp(middle),
         low_s=math.exp(middle - half),
         high_s=math.exp(middle + half),
-        best_s=min(burst.best_s for burst in bursts),
-        iqr=sorted(burst.iqr for burst in bursts)[n // 2],
-        samples=tuple(sample for burst in bursts for sample in burst.samples),
-        waited=tuple(share for burst in bursts for share in burst.waited),
-        is_corrected=any(burst.is_corrected for burst in bursts),
+        best_s=min(each.best_s for each in rounds),
+        iqr=sorted(each.iqr for each in rounds)[n // 2],
+        samples=tuple(sample for each in rounds for sample in each.samples),
+        waited=tuple(share for each in rounds for share in each.waited),
+        rounds=tuple(each.median_s for each in rounds),
+        is_corrected=any(each.is_corrected for each in rounds),
         verdict=verdict,
         relative_error=max(errors) if errors else None,
-        conditions=bursts[-1].conditions,
+        conditions=rounds[-1].conditions,
     )
 
 

@@ -25,6 +25,8 @@ _FOREIGN = 0.05  # of the device or CPU used by others from which a measurement 
 class Sensors:
     """Reads one device. This class knows nothing; subclasses do."""
 
+    relatives: tuple[int, ...] = ()  # processes of the same run, which are no foreigners
+
     def conditions(self) -> Mapping[str, float]:
         """Return what can be read now: temperature_c, power_w, clock_mhz, memory_clock_mhz."""
         return {}
@@ -91,9 +93,9 @@ class NvidiaSensors(Sensors):
 
     def foreigners(self) -> tuple[str, ...]:
         """Return other processes with memory on the device."""
-        own = os.getpid()
+        own = (os.getpid(), *self.relatives)
         found = self._read("nvmlDeviceGetComputeRunningProcesses") or []
-        return tuple(f"process {each.pid}" for each in found if each.pid != own)
+        return tuple(f"process {each.pid}" for each in found if each.pid not in own)
 
     def driver(self) -> str:
         """Return the version of the driver."""
@@ -141,7 +143,7 @@ class AmdSensors(Sensors):
         except Exception:  # noqa: BLE001  needs rights on some systems
             return ()
         pids = [each.get("pid") if isinstance(each, dict) else getattr(each, "pid", None) for each in found]
-        return tuple(f"process {pid}" for pid in pids if pid and pid != os.getpid())
+        return tuple(f"process {pid}" for pid in pids if pid and pid not in (os.getpid(), *self.relatives))
 
 
 class HostSensors(Sensors):

@@ -39,7 +39,7 @@ _BUDGETS = {  # seconds of a run on a CPU and on an accelerator, seconds of a tr
 }
 _SEARCH_SHARE = 0.15  # of a run's time for the search for the fastest shape
 _SEARCH_ROUNDS = {"quick": 1, "normal": 3, "full": 8}
-_BURSTS = 3  # every trial is measured in so many stretches, a while apart, as far as time allows
+_ROUNDS = {"quick": 3, "normal": 4, "full": 5}  # each in a process of its own, as far as time allows
 _FIRST_SHARE = 0.45  # of a run's time for the first of them
 _SAVE_EVERY_S = 3.0
 
@@ -121,7 +121,7 @@ def run(
 
     `path` is the file, or makes one of the record's id. The second value is what ended the run early, if anything.
     """
-    from . import collectives
+    from . import collectives, rounds
 
     progress = progress or Progress()
     started = datetime.datetime.now(datetime.UTC)
@@ -141,9 +141,11 @@ def run(
     begun = now()
     saved = [begun]
     checks: dict[str, float] = {}
+    said: list[str] = []
+    processes = [1]
 
     def record(finished: bool = False) -> Record:
-        warnings = _warnings(session.cases, foreigners)
+        warnings = (*_warnings(session.cases, foreigners), *said)
         return Record(
             id=record_id,
             started=started.isoformat(timespec="seconds"),
@@ -157,6 +159,8 @@ def run(
                 "only": list(asked.only),
                 "formats": list(asked.formats),
                 "seconds_per_trial": trial_s,
+                "rounds": _ROUNDS[asked.level],
+                "processes": processes[0],
                 "flush_bytes": bench.flush_bytes,
                 "threads": bench.torch.get_num_threads(),
             },
@@ -169,16 +173,26 @@ def run(
 
     def on_case(case: Case) -> None:
         progress.done(case)
+        if len(case.rounds) > 1:
+            return  # another process is measuring: nothing else may run; what was kept before the round is whole
         if now() - saved[0] > _SAVE_EVERY_S or case.suite == collectives.SUITE:
             write(record())
             saved[0] = now()
+
+    def on_round(count: int) -> None:
+        write(record())
+        progress.plan(count)
 
     def write(kept: Record) -> None:
         if collectives.is_first_rank():
             write_record(kept, file)
 
     session = Session(
-        bench, Budget(seconds=total, trial_s=trial_s / _BURSTS), on_case=on_case, on_start=progress.start, now=now
+        bench,
+        Budget(seconds=total, trial_s=trial_s / _ROUNDS[asked.level]),
+        on_case=on_case,
+        on_start=progress.start,
+        now=now,
     )
     ended: BaseException | None = None
     try:
@@ -194,13 +208,22 @@ def run(
                 if wants_search:
                     _search(session, asked.level)
                     checks.update(cross_check(bench, session.cases))
-                for _ in range(_BURSTS - 1):
-                    progress.plan(len(trials))
-                    if not session.again(trials):
-                        break
+                more, warned = rounds.further(
+                    bench,
+                    session,
+                    scope,
+                    _ROUNDS[asked.level] - 1,
+                    make=lambda scope: planned(scope, asked),
+                    on_round=on_round,
+                )
+                processes[0] += more
+                said.extend(warned)
+                session.settle()
             if not alone and (not asked.only or collectives.SUITE in asked.only):
+                said.append("Collectives were timed in one start of the ranks; another may differ by more.")
                 collectives.run(session, scope)
     except (KeyboardInterrupt, Stopped) as error:
+        session.settle()
         session.stopped = session.stopped or str(error) or "interrupted"
         ended = error
     done = record(finished=ended is None)

@@ -63,6 +63,7 @@ class Case:
     iqr: float = 0.0
     samples: tuple[float, ...] = ()
     waited: tuple[float, ...] = ()
+    rounds: tuple[float, ...] = ()  # the median of each round; each round ran in a process of its own
     inner: int = 1
     is_corrected: bool = False
     verdict: tuple[str, ...] = ()
@@ -210,7 +211,7 @@ def record_from(data: Any, file: str) -> Record:
     try:
         values = {key: data[key] for key in _FIELDS}
         values["device"] = Device(**_typed(data["device"], _DEVICE))
-        values["cases"] = tuple(_case(case) for case in data["cases"])
+        values["cases"] = tuple(case_from(case) for case in data["cases"])
         values["stopped"] = data.get("stopped", "")
         values["warnings"] = tuple(data.get("warnings", ()))
         values["checks"] = dict(data.get("checks", {}))
@@ -250,6 +251,7 @@ _CASE = (
     "iqr",
     "samples",
     "waited",
+    "rounds",
     "inner",
     "is_corrected",
     "verdict",
@@ -265,15 +267,17 @@ def record_data(record: Record) -> dict[str, Any]:
     data["warnings"] = list(record.warnings)
     data["checks"] = dict(record.checks)
     data["device"] = {key: getattr(record.device, key) for key in _DEVICE}
-    data["cases"] = [_case_data(case) for case in record.cases]
+    data["cases"] = [case_data(case) for case in record.cases]
     return data
 
 
-def _case_data(case: Case) -> dict[str, Any]:
+def case_data(case: Case) -> dict[str, Any]:
+    """Return a case as plain JSON values; `case_from` reads them back."""
     data = {key: getattr(case, key) for key in _CASE}
     data["what"], data["conditions"] = dict(case.what), dict(case.conditions)
     data["samples"] = [float(f"{value:.6g}") for value in case.samples]
     data["waited"] = [round(value, 4) for value in case.waited] if any(case.waited) else []
+    data["rounds"] = [float(f"{value:.6g}") for value in case.rounds]
     data["verdict"] = list(case.verdict)
     return data
 
@@ -282,9 +286,14 @@ def _typed(data: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key in known}
 
 
-def _case(data: Mapping[str, Any]) -> Case:
+def case_from(data: Mapping[str, Any]) -> Case:
+    """Return the case in parsed JSON.
+
+    Raises:
+        TypeError, ValueError: something is missing or its times have no order.
+    """
     values = _typed(data, _CASE)
-    for key in ("samples", "waited", "verdict"):
+    for key in ("samples", "waited", "rounds", "verdict"):
         values[key] = tuple(values.get(key, ()))
     case = Case(**values)
     if case.is_measured and not (0 < case.low_s <= case.median_s <= case.high_s):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from flopwise.benchmarks.harness.measure import Timing
 from flopwise.benchmarks.harness.runner import Budget, Session, Stopped, merged
 from flopwise.benchmarks.harness.sensors import Sensors
 from flopwise.benchmarks.harness.trials import Built, Trial, Unsupported
+from flopwise.estimators.facts.bench_records import Case
 from flopwise.estimators.frozen import replace
 
 
@@ -142,7 +145,7 @@ def test_the_clock_of_the_host_measures_something() -> None:
     assert found.seconds > 0 and found.waited == 0.0
 
 
-def test_bursts_that_agree_narrow_the_interval_and_bursts_that_differ_widen_it_and_say_so() -> None:
+def test_rounds_that_agree_narrow_the_interval_and_rounds_that_differ_widen_it_and_say_so() -> None:
     run = session(made_bench())
     run.run([trial("it")])
     (first,) = run.cases
@@ -153,11 +156,32 @@ def test_bursts_that_agree_narrow_the_interval_and_bursts_that_differ_widen_it_a
     slower = replace(first, median_s=1.2 * first.median_s, low_s=1.2 * first.low_s, high_s=1.2 * first.high_s)
     apart = merged([first, slower, first])
     assert apart.low_s < first.low_s < slower.high_s < apart.high_s
-    assert "3 bursts some time apart differ by 20%" in apart.verdict
+    assert "3 rounds differ by 20%" in apart.verdict
     assert len(apart.samples) == 3 * len(first.samples)
+    assert apart.rounds == (first.median_s, slower.median_s, first.median_s)
 
 
-def test_measuring_again_joins_bursts_and_stops_when_time_is_up() -> None:
+@pytest.mark.parametrize(("count", "least"), [(3, 0.95), (4, 0.95), (5, 0.95)])
+def test_intervals_of_rounds_cover_the_truth_as_often_as_they_say(count: int, least: float) -> None:
+    """Rounds that differ by 6 % and samples that do not: what two processes of one program look like."""
+    chance = random.Random(5)
+    run = session(made_bench())
+    run.run([trial("it")])
+    (first,) = run.cases
+
+    def one_round() -> Case:
+        median = first.median_s * math.exp(chance.gauss(0.0, 0.06))
+        return replace(first, median_s=median, low_s=0.99 * median, high_s=1.01 * median)
+
+    found = [merged([one_round() for _ in range(count)]) for _ in range(4000)]
+    covered = sum(each.low_s <= first.median_s <= each.high_s for each in found) / len(found)
+    assert covered > least - 0.01
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    apart = sum(a.low_s > b.high_s or b.low_s > a.high_s for a, b in pairs) / len(pairs)
+    assert apart < 0.02
+
+
+def test_measuring_again_joins_rounds_and_stops_when_time_is_up() -> None:
     run = session(made_bench(), seconds=3.0)
     trials = [trial(str(i)) for i in range(4)]
     run.run(trials)
@@ -167,3 +191,35 @@ def test_measuring_again_joins_bursts_and_stops_when_time_is_up() -> None:
     while run.again(trials):
         pass
     assert len(run.cases) == 4
+
+
+def test_what_was_measured_in_one_round_says_so_and_what_was_in_two_does_not() -> None:
+    run = session(made_bench())
+    first, second = trial("first"), trial("second")
+    run.run([first, second])
+    run.again([first])
+    run.settle()
+    run.settle()  # saying it twice would be once too often
+    assert [len(case.rounds) for case in run.cases] == [2, 1]
+    assert run.cases[0].verdict == ()
+    assert run.cases[1].verdict == ("measured in one round only: by how much another run would differ is not known",)
+
+
+def test_a_result_that_is_wrong_in_any_round_is_wrong() -> None:
+    errors = iter([0.001, 0.5, 0.001])
+    it = trial("it", Built(run=lambda: None, check=lambda: next(errors), tolerance=0.01))
+    run = session(made_bench())
+    run.run([it])
+    assert statuses(run) == {"it": "measured"}
+    run.again([it])
+    assert statuses(run) == {"it": "wrong"}
+    run.again([it])
+    assert statuses(run) == {"it": "wrong"}
+
+
+def test_a_trial_that_fails_in_a_later_round_keeps_the_first() -> None:
+    run = session(made_bench())
+    run.run([trial("it")])
+    (before,) = run.cases
+    run.again([trial("it", error=RuntimeError("gone"))])
+    assert run.cases == [before]
