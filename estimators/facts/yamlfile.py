@@ -32,6 +32,7 @@ Key = str | int
 Check = Callable[["FactFile"], None]
 
 MOST_BYTES = 32 * 2**20  # a fact file is typed by people; more than this is a mistake
+_MOST_LEVELS = 50  # our files have fewer than 10; a limit of our own, since Python's own allows more from 3.12 on
 _MOST_ENTRIES = 64  # files kept in the cache folder
 _FORMAT = 1  # raised when `_plain` gives other values for the same text
 _TAG = "tag:yaml.org,2002:"
@@ -133,13 +134,12 @@ def _parse(name: str, text: str) -> tuple[object, dict[tuple[Key, ...], int]]:
     except yaml.YAMLError as error:  # an illegal character
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
         raise FactsError("holds a character that YAML does not allow", file=name, line=line) from None
+    except RecursionError:  # the loader in Python, where there is none in C
+        raise FactsError("is nested too deeply", file=name) from None
     lines: dict[tuple[Key, ...], int] = {(): 1}
     if root is None:
         return None, lines
-    try:
-        return _plain(root, (), name, lines, set()), lines
-    except RecursionError:
-        raise FactsError("is nested too deeply", file=name) from None
+    return _plain(root, (), name, lines, set()), lines
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, line: int | None) -> str:
@@ -163,6 +163,8 @@ def _plain(
     def fail(message: str) -> NoReturn:
         raise FactsError(message, file=name, line=line)
 
+    if len(path) > _MOST_LEVELS:
+        fail(f"is nested too deeply: {_MOST_LEVELS} levels are the most")
     tag = node.tag.removeprefix(_TAG)
     if id(node) in seen:
         fail(f"{spell(path)} uses an anchor (&name, *name); write the value out")

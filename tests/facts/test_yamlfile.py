@@ -49,7 +49,8 @@ def error_of(text: str) -> str:
         ("[1, 2]: 3\n", "facts.yaml:1: a key must be text"),
         ("a: \x07\n", "facts.yaml:1: holds a character that YAML does not allow"),
         ("a: " + "[" * 2000 + "]" * 2000, "facts.yaml:1: is not YAML: exceeded maximum nesting depth"),
-        ("- " * 900 + "1\n", "facts.yaml: is nested too deeply"),
+        ("- " * 900 + "1\n", "facts.yaml:1: is nested too deeply"),
+        ("- " * 51 + "1\n", "facts.yaml:1: is nested too deeply"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -59,6 +60,14 @@ def test_a_trap_is_an_error_that_names_place_and_fix(text: str, sentence: str) -
 
 def test_dates_stay_as_they_were_typed() -> None:
     assert read_text("a: 2026-10-01\nb: '2026-10-01'\n", name="f").data == {"a": "2026-10-01", "b": "2026-10-01"}
+
+
+def test_fifty_levels_are_read() -> None:
+    data = read_text("- " * 50 + "1\n", name="f").data
+    for _ in range(50):
+        assert isinstance(data, list)
+        (data,) = data
+    assert data == 1
 
 
 def test_numbers_without_a_signed_exponent_stay_text() -> None:
