@@ -209,7 +209,7 @@ def main() -> None:
     except FlopwiseError as error:
         code = _fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        code = _usage(error)
+        code = _usage(error, sys.argv[1:])
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted.", 130)
     except OSError as error:
@@ -275,13 +275,13 @@ def _help(example: str, text: str) -> str:
     return f"[bold]{example}[/bold]\n\n{text}"
 
 
-def _usage(error: typer.TyperException) -> int:
+def _usage(error: typer.TyperException, arguments: list[str]) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # `flopwise catalog`: Typer has printed the help already
         sys.stdout.write(error.format_message())
         return 0
     from .usage import sentence
 
-    return _fail(sentence(error), 2)
+    return _fail(sentence(error, arguments), 2)
 
 
 def _fail(message: str, code: int) -> int:

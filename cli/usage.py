@@ -8,7 +8,7 @@ from inside Typer; an error of a kind not known here keeps Typer's words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
@@ -16,15 +16,15 @@ import typer
 from ..estimators.names import nearest
 
 
-def sentence(error: typer.TyperException) -> str:
-    """Return the error as one sentence without "error:" in front."""
+def sentence(error: typer.TyperException, arguments: Sequence[str] = ()) -> str:
+    """Return the error as one sentence without "error:" in front; `arguments` is what was typed behind `flopwise`."""
     context: Any = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "flopwise")
     option = getattr(error, "option_name", None)
     if option is not None:
         return _about_option(error, option, context, path)
     if hasattr(error, "param_type"):
-        return _missing(error, path)
+        return _missing(error, path, arguments)
     if isinstance(error, typer.BadParameter):
         return _bad_value(error)
     return _about_command(error, context, path)
@@ -46,9 +46,12 @@ def _about_option(error: typer.TyperException, option: str, context: Any, path: 
     return f"`{path}` has no option '{option}'{hint}"
 
 
-def _missing(error: typer.TyperException, path: str) -> str:
+def _missing(error: typer.TyperException, path: str, arguments: Sequence[str]) -> str:
     parameter: Any = getattr(error, "param", None)
     name = _name(parameter) if parameter is not None else "a parameter"
+    bare = [*arguments[len(path.split()) - 1 :], "-"][0]  # "flopwise train llama-3-8b"
+    if name.startswith("-") and not bare.startswith("-"):
+        return f"`{path}` needs {name} in front of '{bare}': write `{path} {name} {bare}`."
     choices = [str(getattr(each, "value", each)) for each in getattr(getattr(parameter, "type", None), "choices", ())]
     what = f" (one of {', '.join(choices)})" if choices else ""
     return f"`{path}` needs {name}{what}; `{path} --help` shows an example."

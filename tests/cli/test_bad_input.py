@@ -75,6 +75,7 @@ BAD = [
     ("plan --budget 50k more", "`flopwise plan` cannot take 'more'", "an option in front of it is missing"),
     ("plan", "plan needs something to size from", "--budget"),
     ("train --tokens 1T --on h100:8", "`flopwise train` needs --model", "shows an example"),
+    ("train llama-3-8b --tokens 1T", "write `flopwise train --model llama-3-8b`", "in front of"),
     ("train --model llama-3-8b --on h100:8", "--tokens: say on how many tokens", "161B"),
     ("pln --budget 50k", "`flopwise` has no command 'pln'", "did you mean 'plan'"),
     ("catalog shw h100", "`flopwise catalog` has no command 'shw'", "did you mean 'show'"),
