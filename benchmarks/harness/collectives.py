@@ -43,6 +43,12 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def node_count(ranks: int) -> int:
+    """Return over how many nodes torchrun spread the ranks; 0 where it was not torchrun that started them."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    return -(-ranks // local) if local else 0
+
+
 def bus_factor(kind: str, ranks: int) -> float:
     """Return bus over algorithm bandwidth (nccl-tests, doc/PERFORMANCE.md)."""
     if kind == "all_reduce":
@@ -83,6 +89,7 @@ def run(session: Session, scope: Scope) -> None:
                 what={
                     "kind": kind,
                     "ranks": ranks,
+                    "nodes": node_count(ranks),
                     "backend": backend,
                     "fit": "line",
                     "latency_s": latency,

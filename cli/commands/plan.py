@@ -238,10 +238,10 @@ def plan(
         reserve_edits=_reserves(reserve),
         no_reserves=no_reserves,
     )
-    as_fitted = None
+    as_fitted, measured = None, None
     if calibrate is not None:
         as_fitted = make_plan(request, facts)
-        put_measured(facts, calibrate, facts.find(name).id if name else None)
+        measured = put_measured(facts, calibrate, facts.find(name).id if name else None)
     found = make_plan(request, facts)
     now = today()
     advice = planning.advice_facts(found)
@@ -267,9 +267,17 @@ def plan(
         catalog=facts.stamp(),
         next_commands=planning_reasons.next_commands(found),
     )
-    if as_fitted is not None:
+    if as_fitted is not None and measured is not None:
         before, after = (each.chosen.answer.choice.time.mfu for each in (as_fitted, found))
-        document = with_calibration(document, str(calibrate), "the MFU of the plan", before, after)
+        document = with_calibration(
+            document,
+            str(calibrate),
+            "the MFU of the plan",
+            before,
+            after,
+            chip=measured,
+            group=found.chosen.answer.accelerators,
+        )
     deliver(document, format=format, output=output, force=force, explain=explain)
 
 

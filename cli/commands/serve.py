@@ -284,7 +284,17 @@ def serve(
         if calibrate is not None and options:
             plain = size(resolved.shape, as_fitted, demand, choice, price=quoted, usd_per_hour=usd_per_hour, chips=None)
             before, after = (unranged(each[0].queued_per_chip, "tokens_per_s", "busy") for each in (plain, options))
-            document = with_calibration(document, calibrate, "the output of one busy chip", before, after)
+            setup = options[0].setup
+            document = with_calibration(
+                document,
+                calibrate,
+                "the output of one busy chip",
+                before,
+                after,
+                chip=chip,
+                group=setup.tensor * setup.pipeline,
+                kinds=("all_reduce",),
+            )
     deliver(document, format=format, output=output, force=force, explain=explain)
 
 

@@ -161,7 +161,8 @@ def train(
     )
     if calibrate is not None:
         before = answer(replace(job, accelerator=as_fitted), found.accelerators)
-        document = with_calibration(document, calibrate, "the run", before.run.wall_s, found.run.wall_s)
+        ends = before.run.wall_s, found.run.wall_s
+        document = with_calibration(document, calibrate, "the run", *ends, chip=accelerator, group=found.accelerators)
     deliver(document, format=format, output=output, force=force, explain=explain)
     if deadline is not None and found.run.wall_s.mid > deadline:
         raise AnswerIsNo(_late(found, deadline))

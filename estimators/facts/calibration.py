@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..frozen import dataclass
 from .bench_records import Record, find_record, read_record
+from .measured_links import measured_collectives
 from .records import MeasuredRates
 
 if TYPE_CHECKING:
@@ -300,20 +301,24 @@ def _collectives(record: Record) -> Iterable[tuple[str, int, float, float]]:
         )
 
 
-def measured_rates(record: Record) -> MeasuredRates:
+def measured_rates(record: Record, per_node: int | None = None) -> MeasuredRates:
     """Return what a record says about a chip of the catalog, for the planner's own surfaces.
 
+    `per_node` is how many of these chips a node of the plan has.
+
     Raises:
-        InputError: it has no matrix products.
+        InputError: it has neither matrix products nor collectives that can be used.
     """
     products = tuple(
         (case.text("format"), case.number("m"), case.number("n"), case.number("k"), case.median_s)
         for case in record.of("matmul")
         if case.number("m") > FEW_ROWS
     )
-    if not products:
+    collectives, not_used = measured_collectives(record, per_node)
+    if not products and not collectives:
+        why = f" and no collectives that can be used ({'; '.join(not_used)})" if not_used else ""
         raise InputError(
-            f"the measurement {record.id} has no matrix products; run `flopwise bench run` without --only."
+            f"the measurement {record.id} has no matrix products{why}; run `flopwise bench run` without --only."
         )
     stream = record.best_bandwidth
     attention = [case.flops_per_s for case in record.of("attention", direction=FORWARD, mask="causal")]
@@ -323,7 +328,9 @@ def measured_rates(record: Record) -> MeasuredRates:
         products=products,
         memory_bytes_per_s=stream.bytes_per_s if stream else 0.0,
         attention_flops_per_s=max(attention, default=0.0),
-        spread=max(_LEAST_SPREAD, spreads[len(spreads) // 2]),
+        spread=max(_LEAST_SPREAD, spreads[len(spreads) // 2]) if spreads else _LEAST_SPREAD,
+        collectives=collectives,
+        not_used=not_used,
     )
 
 
@@ -344,5 +351,5 @@ def calibrate_catalog(catalog: Catalog, typed: str) -> tuple[str, Record]:
                 f"my-device --from-bench {typed}`."
             )
         name = named[-1]
-    catalog.calibrate(name, measured_rates(record))
+    catalog.calibrate(name, measured_rates(record, catalog.accelerators[name].accelerators_per_node))
     return name, record

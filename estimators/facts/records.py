@@ -29,10 +29,26 @@ class PricePlan(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredCollective:
+    """One collective as measured: t = latency_s + size / bytes_per_s over `ranks` chips of `nodes` nodes.
+
+    The size is that of nccl-tests; `kind` all_reduce, all_gather, reduce_scatter, alltoall or p2p.
+    """
+
+    kind: str
+    ranks: int
+    nodes: int
+    backend: str
+    latency_s: float
+    bytes_per_s: float
+    spread: float  # standard deviation of the logarithm of the time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredRates:
     """What `flopwise bench run` measured on a chip, put in place of fitted rates by --calibrate.
 
-    `products` are (format, m, n, k, seconds); rates of 0 were not measured.
+    `products` are (format, m, n, k, seconds); rates of 0 were not measured. `not_used` says why collectives are left out.
     """
 
     record: str
@@ -40,6 +56,8 @@ class MeasuredRates:
     memory_bytes_per_s: float
     attention_flops_per_s: float = 0.0  # causal, forward, masked pairs not counted
     spread: float = 0.05  # standard deviation of the logarithm of these rates between runs
+    collectives: tuple[MeasuredCollective, ...] = ()
+    not_used: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

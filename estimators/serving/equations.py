@@ -56,6 +56,7 @@ class ChipRates:
     linear_flops: float  # peak in the format of the matrix products
     attention_flops: float  # peak in the format of attention
     link: float  # bytes, one way, between the chips of one replica
+    collective: float = 1.0  # times the fitted latency of a collective, where it was measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,12 @@ def collective_time_s(tokens: float, model: ModelCounts, group: Group, chip: Chi
     is_cut = smaller(group.ways - 1.0, 1.0)
     # with attention data parallelism only experts communicate: dispatch and combine
     payload = tokens * model.hidden * 2.0 * 2.0 * (group.ways - 1.0) / group.ways
-    return is_cut * 2.0 * model.layers * (rates.collective_s + payload / (chip.link * rates.link_fraction))
+    return (
+        is_cut
+        * 2.0
+        * model.layers
+        * (chip.collective * rates.collective_s + payload / (chip.link * rates.link_fraction))
+    )
 
 
 def attention_read_bytes(sequences: float, context: float, model: ModelCounts) -> float:
@@ -176,7 +182,7 @@ def decode_step_s(
         + model.mixture_layers * rates.mixture_layer_s
         + rates.step_s
         + sequences * rates.sequence_s
-        + (group.stages - 1.0) * rates.collective_s
+        + (group.stages - 1.0) * chip.collective * rates.collective_s
     )
 
 

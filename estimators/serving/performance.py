@@ -245,6 +245,6 @@ class Replica:
             "reading the cache": cache / (c.bandwidth * r.kv_bandwidth),
             "prompts of other requests": self.token_s(batch) - self.step_s(batch),
             "overheads of the engine": r.step_s + m.layers * r.layer_s + batch * r.sequence_s,
-            "messages between chips": min(g.ways - 1.0, 1.0) * 2.0 * m.layers * r.collective_s,
+            "messages between chips": min(g.ways - 1.0, 1.0) * 2.0 * m.layers * c.collective * r.collective_s,
         }
         return max(parts, key=lambda name: parts[name])

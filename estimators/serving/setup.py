@@ -97,18 +97,20 @@ def chip_rates(setup: Setup) -> ChipRates:
     """
     chip = setup.accelerator
     doubled = 2.0 if setup.engine.fp16_accumulate and "GeForce RTX" in chip.name else 1.0
-    products, memory = 1.0, 1.0
+    products, memory, link, collective = 1.0, 1.0, 1.0, 1.0
     if chip.measured:  # by --calibrate: by how much this chip differs from its family
         from ..facts.surfaces import load_surfaces
-        from ..stepmodel.chip import measured_levels
+        from ..stepmodel.chip import measured_levels, measured_link_levels
 
         format = next((name for name in setup.weights.peaks if name in chip.peak_flops_per_s), "bf16")
         products, memory = measured_levels(chip, load_surfaces(), format)
+        link, collective = measured_link_levels(chip, load_surfaces(), setup.tensor)
     return ChipRates(
         bandwidth=memory * chip.memory_bandwidth_bytes_per_s,
         linear_flops=products * doubled * peak_flops_per_s(chip, setup.weights.peaks),
         attention_flops=products * doubled * peak_flops_per_s(chip, ("bf16", "fp16", "fp32")),
-        link=link_bytes_per_s(setup),
+        link=link * link_bytes_per_s(setup),
+        collective=collective,
     )
 
 

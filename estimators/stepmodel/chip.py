@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..facts.surfaces import Collective, LinkSurface
-from ..frozen import dataclass, replace
+from ..frozen import dataclass, field, replace
 from .surface import MatrixRates, matrix_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..facts.records import Accelerator, MeasuredRates
     from ..facts.surfaces import Surfaces
 
@@ -60,6 +62,12 @@ class Chip:
     is_measured: bool  # products of this family are in the fit, or this very chip was measured
     surface_error: float = 0.0  # median error of the fitted products, as a share
     measured_spread: float | None = None  # of the rates that replaced them by --calibrate
+    networks: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # measured: latency, bytes/s by collective
+    point: tuple[float, float] | None = None  # measured: latency, bytes/s of a transfer inside a domain
+    link_error: float = 0.0  # median error of the fitted links that were replaced, as a share
+    link_spread: float | None = None  # of the measured links that replaced them
 
 
 def family_of(architecture: str) -> str:
@@ -139,7 +147,12 @@ def make_chip(accelerator: Accelerator, surfaces: Surfaces) -> Chip:
         is_measured=bool(surfaces.matrices.get((family, "bf16")) and surfaces.matrices[family, "bf16"].is_measured),
         surface_error=surfaces.matrices[key, "bf16"].median_error,
     )
-    return _as_measured(found, accelerator.measured) if accelerator.measured else found
+    if accelerator.measured is None:
+        return found
+    from .measured_links import with_links
+
+    products = _as_measured(found, accelerator.measured) if accelerator.measured.products else found
+    return with_links(products, accelerator.measured.collectives)
 
 
 def _as_measured(chip: Chip, measured: MeasuredRates) -> Chip:
@@ -194,6 +207,19 @@ def measured_levels(accelerator: Accelerator, surfaces: Surfaces, format: str = 
     )
     memory = accelerator.measured.memory_bytes_per_s
     return level or 1.0, memory / expected.memory_bytes_per_s if memory else 1.0
+
+
+def measured_link_levels(accelerator: Accelerator, surfaces: Surfaces, ranks: int) -> tuple[float, float]:
+    """Return measured over expected rate and latency of the all-reduce of `ranks` chips; ones where it was not measured."""
+    if accelerator.measured is None or not accelerator.measured.collectives or ranks < 2:
+        return 1.0, 1.0
+    expected = make_chip(replace(accelerator, measured=None), surfaces)
+    found, kind = make_chip(accelerator, surfaces), Collective.ALL_REDUCE
+    if ranks > found.domain:
+        latency, rate = found.networks.get(kind, (expected.network_latency_s, expected.network_bytes_per_s))
+        return rate / expected.network_bytes_per_s, latency / expected.network_latency_s
+    ours, theirs = found.links[kind], expected.links[kind]
+    return ours.fraction / theirs.fraction, ours.latency_s / theirs.latency_s
 
 
 def _power_share(accelerator: Accelerator, family: str, peak: float) -> float:

@@ -8,6 +8,8 @@ Inside a link domain (NVLink, Infinity Fabric, a TPU torus), for n ranks and a f
 L is the one-way link rate of one chip; the square root is the ramp of the protocol between small and large messages.
 Constants are fitted on measured NCCL sweeps (data/efficiency/collectives.yaml, benchmarks/fits/collectives.py).
 
+`--calibrate` sets the level of these laws to what was measured (measured_links.py).
+
 Across nodes the message is cut over the r ranks of each node (hierarchical or rail-aligned rings): each rank's network
 share N/g carries the part of S/r that crosses nodes; the stages inside and between nodes overlap in large messages.
 """
@@ -22,6 +24,9 @@ from ..facts.surfaces import Collective, LinkSurface
 
 if TYPE_CHECKING:
     from .chip import Chip
+
+
+POINT_LATENCY_S, POINT_SHARE = 5e-6, 0.8  # of a transfer between two chips of a domain; share of the link's rate
 
 
 def domain_seconds(
@@ -52,13 +57,31 @@ def collective_seconds(
         seconds = domain_seconds(chip.links[kind], chip.link_bytes_per_s, message_bytes, inside, root=math.sqrt)
     if domains == 1:
         return seconds, 0.0
+    latency, rate = chip.networks.get(kind, (chip.network_latency_s, chip.network_bytes_per_s))
+    crossing = message_bytes * crossing_share(kind, inside, domains)
+    return seconds, latency * network_steps(kind, domains) + crossing / rate
+
+
+def crossing_share(kind: Collective, inside: int, domains: int) -> float:
+    """Return the share of the message that one rank's share of the network carries."""
     away = (domains - 1) / domains
     if kind == Collective.ALL_TO_ALL:
-        crossing = message_bytes * away
-        latency = chip.network_latency_s * (1.0 + 0.25 * (domains - 1))
+        return away
+    return (2.0 if kind == Collective.ALL_REDUCE else 1.0) / inside * away
+
+
+def network_steps(kind: Collective, domains: int) -> float:
+    """Return how many latencies of the network pass one after the other."""
+    if kind == Collective.ALL_TO_ALL:
+        return 1.0 + 0.25 * (domains - 1)
+    # Trees and rings mixed: latency grows with the logarithm of the number of domains.
+    return (2.0 if kind == Collective.ALL_REDUCE else 1.0) * (1.0 + math.log2(domains))
+
+
+def transfer_seconds(chip: Chip, message_bytes: float, *, is_across: bool) -> float:
+    """Return the seconds of one transfer between two chips, inside a domain or across the network."""
+    if is_across:
+        latency, rate = chip.networks.get("p2p", (chip.network_latency_s, chip.network_bytes_per_s))
     else:
-        twice = 2.0 if kind == Collective.ALL_REDUCE else 1.0
-        crossing = twice * message_bytes / inside * away
-        # Trees and rings mixed: latency grows with the logarithm of the number of domains.
-        latency = chip.network_latency_s * twice * (1.0 + math.log2(domains))
-    return seconds, latency + crossing / chip.network_bytes_per_s
+        latency, rate = chip.point or (POINT_LATENCY_S, POINT_SHARE * chip.link_bytes_per_s)
+    return latency + message_bytes / rate

@@ -26,7 +26,7 @@ from ..models.operators import Cut, Group, Operator, OperatorKind
 from ..models.shape import ModelShape
 from ..training.layout import Optimizer, Recompute, Zero
 from .chip import Chip
-from .links import collective_seconds
+from .links import collective_seconds, transfer_seconds
 from .work import Cutting, Work, layer_work
 
 WORK = tuple(f.name for f in fields(Work))
@@ -322,9 +322,9 @@ def set_pipeline(parts: Parts, job: Job) -> None:
     message = 2.0 * job.micro_batch * job.sequence_tokens / job.cp * job.shape.hidden
     message /= job.tp if job.sequence_parallel else 1.0
     if job.tp * job.cp * job.dp >= chip.domain:
-        parts.boundary_n = chip.network_latency_s + message / chip.network_bytes_per_s
+        parts.boundary_n = transfer_seconds(chip, message, is_across=True)
     else:
-        parts.boundary = 5e-6 + message / (0.8 * chip.link_bytes_per_s)
+        parts.boundary = transfer_seconds(chip, message, is_across=False)
     parts.boundaries = 2.0 * job.interleave
 
 

@@ -82,6 +82,9 @@ def step_time(
     band = band_of(fit, recipe, task or task_of(recipe), is_measured=found.chip.is_measured)
     if found.chip.measured_spread is not None:
         band = calibrated_band(band, found.chip.surface_error, found.chip.measured_spread)
+    if found.chip.link_spread is not None:
+        share = link_share(found)
+        band = calibrated_band(band, share * found.chip.link_error, share * found.chip.link_spread, "links")
     basis = f"{band.basis}; {band.rows:,} runs"
     mid = found.seconds
     time = Quantity(mid * band.low, mid, mid * band.high, "s", "80 %", basis)
@@ -125,8 +128,17 @@ def band_of(fit: SoftwareFit, recipe: Recipe, task: Task, *, is_measured: bool) 
 _EIGHTY = 1.28  # standard deviations on either side of 80 %
 
 
-def calibrated_band(band: TimeBand, surface_error: float, measured_spread: float) -> TimeBand:
-    """Return the band with the error of the fitted products replaced by that of the measured ones.
+def link_share(found: StepEstimate) -> float:
+    """Return the share of the step that collectives inside a domain take; where nodes mix, only what surely is inside."""
+    from ..stepmodel.measured_links import COMMUNICATION
+
+    inside = found.job.accelerators <= found.chip.domain
+    named = COMMUNICATION if inside else COMMUNICATION[-1:] if found.job.tp <= found.chip.domain else ()
+    return math.fsum(seconds for name, seconds, _ in found.parts if name in named) / found.seconds
+
+
+def calibrated_band(band: TimeBand, surface_error: float, measured_spread: float, what: str = "products") -> TimeBand:
+    """Return the band with the error of the fitted products (or links) replaced by that of the measured ones.
 
     Both are taken as independent of what else makes runs differ, so variances of logarithms subtract and add; a median
     error is 0.674 standard deviations, 80 % are 1.28 on either side. At least half of the width stays.
@@ -140,7 +152,7 @@ def calibrated_band(band: TimeBand, surface_error: float, measured_spread: float
         square = max(width**2 - gone**2 + come**2, (0.5 * width) ** 2)
         return math.exp(math.copysign(min(math.sqrt(square), abs(width)), width))
 
-    basis = f"{band.basis}, with the products of the chip measured"
+    basis = f"{band.basis}, with the {what} of the chip measured"
     return replace(band, low=narrowed(band.low), high=narrowed(band.high), basis=basis)
 
 

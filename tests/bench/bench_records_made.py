@@ -119,3 +119,36 @@ def record(made: tuple[Case, ...], name: str = "20261124-120000-made", **device:
         conditions={},
         cases=made,
     )
+
+
+def collective(
+    kind: str, ranks: int, latency: float, rate: float, *, backend: str = "nccl", nodes: int = 1
+) -> tuple[Case, ...]:
+    """The points of one collective and the line through them."""
+    points = tuple(
+        case(
+            "collectives",
+            f"{kind}/{size}/{ranks}",
+            latency + size / rate,
+            bytes=float(size),
+            kind=kind,
+            ranks=ranks,
+            backend=backend,
+            size_bytes=size,
+        )
+        for size in (2**10, 2**16, 2**22, 2**28)
+    )
+    line = case(
+        "collectives",
+        f"{kind}/line",
+        latency,
+        kind=kind,
+        ranks=ranks,
+        nodes=nodes,
+        backend=backend,
+        fit="line",
+        latency_s=latency,
+        bandwidth_bytes_per_s=rate,
+        bus_bytes_per_s=rate,
+    )
+    return (*points, line)
