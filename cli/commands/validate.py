@@ -1,16 +1,23 @@
 """`flopwise validate`: replay published and measured values through this very version and print its errors.
 
-To add one, add a function with `@app.command("name")`; its engine is `benchmarks/validation/NAME.py`, imported inside.
+To add one, write a function from the file of cases to the document and put `@_replay("name")` on it; its engine is
+`benchmarks/validation/NAME.py`, imported inside.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..options import ForceOption, FormatOption, OutputOption
+
+if TYPE_CHECKING:
+    from ..report.document import Document
+
+    _DocumentOf = Callable[[Path | None, bool], Document]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -21,6 +28,34 @@ CasesOption = Annotated[
     ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Show every row in the table; JSON and CSV always have all.")]
+
+
+def _replay(name: str) -> Callable[[_DocumentOf], _DocumentOf]:
+    """Make a command of a function that takes `--cases` and whether every row is shown; its docstring is the help."""
+
+    def register(document_of: _DocumentOf) -> _DocumentOf:
+        def command(
+            cases: CasesOption = None,
+            all: AllOption = False,
+            format: FormatOption = None,
+            output: OutputOption = None,
+            force: ForceOption = False,
+        ) -> None:
+            from ..report.output import choose, deliver
+
+            chosen = choose(format, output, force)
+            document = document_of(cases, all or chosen != "table")
+            deliver(document, format=format, output=output, force=force)
+
+        command.__doc__ = document_of.__doc__
+        app.command(name)(command)
+        return document_of
+
+    return register
+
+
+def _inputs(cases: Path | None) -> dict[str, object]:
+    return {"cases": str(cases) if cases else None}
 
 
 @app.command("all")
@@ -51,25 +86,14 @@ def validate_all(
     deliver(document, format=format, output=output, force=force and output is not None)
 
 
-@app.command("params")
-def validate_params(
-    cases: CasesOption = None,
-    all: AllOption = False,
-    format: FormatOption = None,
-    output: OutputOption = None,
-    force: ForceOption = False,
-) -> None:
+@_replay("params")
+def _params(cases: Path | None, show_all: bool) -> Document:
     """Parameter counts of published models: to the unit where the count is exact, else within 0.5 % or explained."""
     from ...benchmarks.validation.params import replay_cases, replay_presets, summary
-    from ..report.output import choose, deliver
     from ..report.validate_params import params_document
 
-    chosen = choose(format, output, force)
     rows = replay_cases(cases) if cases else replay_presets()
-    document = params_document(
-        rows, summary(rows), {"cases": str(cases) if cases else None}, show_all=all or chosen != "table"
-    )
-    deliver(document, format=format, output=output, force=force)
+    return params_document(rows, summary(rows), _inputs(cases), show_all=show_all)
 
 
 @app.command("scaling")
@@ -105,132 +129,77 @@ def validate_scaling(
     if pilots and law:
         raise InputError("--law and --pilots contradict each other; pilots calibrate the default law.")
     rows = replay_cases(cases, law, pilots) if cases else replay_checks()
-    document = scaling_document(
-        rows,
-        {"cases": str(cases) if cases else None, "law": law, "pilots": str(pilots) if pilots else None},
-        show_all=all or chosen != "table",
-    )
+    inputs = {**_inputs(cases), "law": law, "pilots": str(pilots) if pilots else None}
+    document = scaling_document(rows, inputs, show_all=all or chosen != "table")
     deliver(document, format=format, output=output, force=force)
 
 
-@app.command("training")
-def validate_training(
-    cases: CasesOption = None,
-    all: AllOption = False,
-    format: FormatOption = None,
-    output: OutputOption = None,
-    force: ForceOption = False,
-) -> None:
+@_replay("training")
+def _training(cases: Path | None, show_all: bool) -> Document:
     """Training speed: measured runs, each predicted from its configuration alone, its kind left out of the fit."""
     from ...benchmarks.validation.rows import read_rows
     from ...benchmarks.validation.selection import worth_scoring
     from ...benchmarks.validation.shipping import MEASURED
-    from ...benchmarks.validation.training import validate_training as replay
+    from ...benchmarks.validation.training import validate_training
     from ...estimators.facts.catalog import load_catalog
-    from ..report.output import choose, deliver
     from ..report.validate_training import training_document
 
-    chosen = choose(format, output, force)
     measured = read_rows(cases or MEASURED / "training_throughput.csv")
-    rows = replay(worth_scoring(measured, every_quality=cases is not None), load_catalog())
-    document = training_document(
-        rows, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table", held_out=True
-    )
-    deliver(document, format=format, output=output, force=force)
+    rows = validate_training(worth_scoring(measured, every_quality=cases is not None), load_catalog())
+    return training_document(rows, _inputs(cases), show_all=show_all, held_out=True)
 
 
-@app.command("layouts")
-def validate_layouts(
-    cases: CasesOption = None,
-    all: AllOption = False,
-    format: FormatOption = None,
-    output: OutputOption = None,
-    force: ForceOption = False,
-) -> None:
+@_replay("layouts")
+def _layouts(cases: Path | None, show_all: bool) -> Document:
     """Layouts: jobs measured under ten layouts or more, whether we rank them right and what our pick costs."""
     from ...benchmarks.validation.layouts import rank_jobs
     from ...benchmarks.validation.rows import read_rows
     from ...benchmarks.validation.selection import worth_scoring
     from ...benchmarks.validation.shipping import MEASURED
-    from ...benchmarks.validation.training import validate_training as replay
+    from ...benchmarks.validation.training import validate_training
     from ...estimators.facts.catalog import load_catalog
-    from ..report.output import choose, deliver
     from ..report.validate_layouts import layouts_document
 
-    chosen = choose(format, output, force)
     rows = worth_scoring(read_rows(cases or MEASURED / "training_throughput.csv"), every_quality=cases is not None)
-    jobs = rank_jobs(rows, replay(rows, load_catalog(use_config_folder=False)))
-    document = layouts_document(jobs, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table")
-    deliver(document, format=format, output=output, force=force)
+    jobs = rank_jobs(rows, validate_training(rows, load_catalog(use_config_folder=False)))
+    return layouts_document(jobs, _inputs(cases), show_all=show_all)
 
 
-@app.command("memory")
-def validate_memory(
-    cases: CasesOption = None,
-    all: AllOption = False,
-    format: FormatOption = None,
-    output: OutputOption = None,
-    force: ForceOption = False,
-) -> None:
+@_replay("memory")
+def _memory(cases: Path | None, show_all: bool) -> Document:
     """Training memory: measured peaks, each predicted from its configuration alone, its kind left out of the fit."""
     from ...benchmarks.validation.memory import replay_file
     from ...estimators.facts.catalog import load_catalog
-    from ..report.output import choose, deliver
     from ..report.validate_memory import memory_document
 
-    chosen = choose(format, output, force)
     rows = replay_file(cases, load_catalog(use_config_folder=False))
-    document = memory_document(
-        rows,
-        {"cases": str(cases) if cases else None},
-        show_all=all or chosen != "table",
-        held_out=cases is None,
-    )
-    deliver(document, format=format, output=output, force=force)
+    return memory_document(rows, _inputs(cases), show_all=show_all, held_out=cases is None)
 
 
-@app.command("serving")
-def validate_serving(
-    cases: CasesOption = None,
-    all: AllOption = False,
-    format: FormatOption = None,
-    output: OutputOption = None,
-    force: ForceOption = False,
-) -> None:
+@_replay("serving")
+def _serving(cases: Path | None, show_all: bool) -> Document:
     """Serving: measured rates, latencies and memory, each predicted from its configuration alone, its kind left out."""
     from ...benchmarks.validation.serving import read_records, replay
     from ...benchmarks.validation.shipping import MEASURED
     from ...estimators.facts.catalog import load_catalog
-    from ..report.output import choose, deliver
     from ..report.validate_serving import serving_document
 
-    chosen = choose(format, output, force)
     files = (cases,) if cases else (MEASURED / "serving.csv", MEASURED / "serving_memory.csv")
     records = [record for path in files for record in read_records(path)]
     results = replay(records, load_catalog(use_config_folder=False))
-    document = serving_document(results, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table")
-    deliver(document, format=format, output=output, force=force)
+    return serving_document(results, _inputs(cases), show_all=show_all)
 
 
-@app.command("runs")
-def validate_runs(
-    cases: CasesOption = None,
-    all: AllOption = False,
-    format: FormatOption = None,
-    output: OutputOption = None,
-    force: ForceOption = False,
-) -> None:
+@_replay("runs")
+def _runs(cases: Path | None, show_all: bool) -> Document:
     """Whole runs: published accelerator-hours, each predicted from its configuration alone, its organisation left out."""
     from ...benchmarks.validation.rows import read_rows
-    from ...benchmarks.validation.runs import validate_runs as replay
-    from ...benchmarks.validation.runs import worth_scoring
+    from ...benchmarks.validation.runs import validate_runs, worth_scoring
     from ...benchmarks.validation.shipping import MEASURED
     from ...estimators.facts.catalog import load_catalog
-    from ..report.output import choose, deliver
     from ..report.validate_runs import runs_document
 
-    chosen = choose(format, output, force)
     measured = read_rows(cases or MEASURED / "training_runs.csv")
-    rows = replay(worth_scoring(measured, every_quality=cases is not None), load_catalog(use_config_folder=False))
-    document = runs_document(rows, {"cases": str(cases) if cases else None}, show_all=all or chosen != "table")
-    deliver(document, format=format, output=output, force=force)
+    chosen = worth_scoring(measured, every_quality=cases is not None)
+    rows = validate_runs(chosen, load_catalog(use_config_folder=False))
+    return runs_document(rows, _inputs(cases), show_all=show_all)
