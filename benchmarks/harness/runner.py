@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _ROOM = 0.8  # of the free memory that a trial may want
 _STUDENT = {2: 4.0, 3: 4.30, 4: 3.18, 5: 2.78}  # 97.5 %; of two rounds four ranges, their t of 12.7 says nothing
-_LEAST_HALF = 0.025  # of an interval over the time: no run knows itself better. A guess
+_SIGMAS = 1.96  # of a 95 % interval
 _APART = 0.05  # between rounds of one trial from which they are called different
 _ONE_ROUND = "measured in one round only: by how much another run would differ is not known"
 _SHORT = 0.25  # seconds for a trial below which three samples must do
@@ -54,7 +54,11 @@ class Budget:
 
 
 class Session:
-    """One run. `cases` grows; `stopped` says why it ended early."""
+    """One run. `cases` grows; `stopped` says why it ended early.
+
+    `run_spread` gives for a suite the standard deviation between runs of the logarithm of a time, beyond what the rounds
+    of one run see of it (`data/bench_spread.yaml`).
+    """
 
     def __init__(
         self,
@@ -64,8 +68,10 @@ class Session:
         on_case: Callable[[Case], object] = lambda case: None,
         on_start: Callable[[Trial], object] = lambda trial: None,
         now: Callable[[], float] = time.perf_counter,
+        run_spread: Callable[[str], float] = lambda suite: 0.0,
     ) -> None:
         self.bench, self.budget = bench, budget
+        self._run_spread = run_spread
         self.cases: list[Case] = []
         self.stopped = ""
         self._on_case, self._on_start, self._now = on_case, on_start, now
@@ -80,9 +86,7 @@ class Session:
             return
         for index, before in enumerate(self.cases):
             if before.id == case.id and before.is_measured:
-                rounds = self._rounds.setdefault(case.id, [before])
-                rounds.append(case)
-                self.cases[index] = merged(rounds) if case.is_measured else case
+                self.cases[index] = self._merged(case) if case.is_measured else case
                 self._on_case(self.cases[index])
 
     def again(self, trials: Sequence[Trial]) -> bool:
@@ -102,6 +106,12 @@ class Session:
                 self.join(self._one(trial, self._seconds(trial, left, 0.0)))
         return True
 
+    def _merged(self, case: Case) -> Case:
+        """Return all rounds of a trial so far, of which `case` is the last, as one case."""
+        rounds = self._rounds.setdefault(case.id, [])
+        rounds.append(case)
+        return merged(rounds, self._run_spread(case.suite))
+
     def settle(self) -> None:
         """Say of each measured trial that had one round only that it had."""
         for index, case in enumerate(self.cases):
@@ -112,6 +122,7 @@ class Session:
         """Return a session on `clock`, without an end, that adds to the same cases."""
         budget = Budget(seconds=None, trial_s=self.budget.trial_s)
         other = Session(self.bench, budget, on_case=self._on_case, on_start=self._on_start, now=self._now)
+        other._run_spread = self._run_spread
         other.cases, other._clock = self.cases, clock
         return other
 
@@ -127,8 +138,8 @@ class Session:
                 trial = left.pop(0)
                 self._on_start(trial)
                 case = self._one(trial, self._seconds(trial, left, reserve))
-                self.cases.append(case)
-                self._on_case(case)
+                self.cases.append(self._merged(case) if case.is_measured else case)
+                self._on_case(self.cases[-1])
 
     def time_left(self) -> float:
         """Return the seconds that are left; a year where there is no end."""
@@ -210,8 +221,8 @@ class Session:
             flops=trial.flops,
             bytes=trial.bytes,
             median_s=spread.median,
-            low_s=min(spread.low, spread.median * math.exp(-_LEAST_HALF)),
-            high_s=max(spread.high, spread.median * math.exp(_LEAST_HALF)),
+            low_s=spread.low,
+            high_s=spread.high,
             best_s=spread.best,
             iqr=spread.iqr,
             samples=found.samples,
@@ -225,19 +236,27 @@ class Session:
         )
 
 
-def merged(rounds: Sequence[Case]) -> Case:
-    """Return two or more rounds of one trial as one case.
+def merged(rounds: Sequence[Case], run_spread: float = 0.0) -> Case:
+    """Return the rounds of one trial as one case.
 
     What a process sees says nothing of another one, of clocks, neighbours and memory a minute later. The middle is the
-    geometric mean of the rounds' medians; its interval is the wider of theirs (over the root of their number) and of
-    Student's t over the medians, on logarithms.
+    geometric mean of the rounds' medians. Its interval is the wider of theirs (over the root of their number) and of
+    Student's t over the medians, on logarithms; to it comes what no run sees of itself, `run_spread`, a standard
+    deviation between runs of the logarithm of the time.
     """
     logs = [math.log(each.median_s) for each in rounds]
     n = len(rounds)
     middle = math.fsum(logs) / n
-    deviation = math.sqrt(math.fsum((each - middle) ** 2 for each in logs) / (n - 1))
-    inside = max(math.log(each.high_s / each.low_s) / 2 for each in rounds)
-    half = max(max(inside, _STUDENT.get(n, 2.6) * deviation) / math.sqrt(n), _LEAST_HALF)
+    median = math.exp(middle) if n > 1 else rounds[0].median_s  # one round keeps its number to the bit
+    squares = math.fsum((each - middle) ** 2 for each in logs)
+    seen = _STUDENT.get(n, 2.6) * math.sqrt(squares / (n - 1)) if n > 1 else 0.0
+    low, high = (
+        math.hypot(max(inside, seen) / math.sqrt(n), _SIGMAS * run_spread)
+        for inside in (
+            max(math.log(each.median_s / each.low_s) for each in rounds),
+            max(math.log(each.high_s / each.median_s) for each in rounds),
+        )
+    )
     most = max(rounds, key=lambda each: len(each.verdict))
     apart = math.exp(max(logs) - min(logs)) - 1.0
     verdict = most.verdict
@@ -246,9 +265,9 @@ def merged(rounds: Sequence[Case]) -> Case:
     errors = [each.relative_error for each in rounds if each.relative_error is not None]
     return replace(
         most,
-        median_s=math.exp(middle),
-        low_s=math.exp(middle - half),
-        high_s=math.exp(middle + half),
+        median_s=median,
+        low_s=median * math.exp(-low),
+        high_s=median * math.exp(high),
         best_s=min(each.best_s for each in rounds),
         iqr=sorted(each.iqr for each in rounds)[n // 2],
         samples=tuple(sample for each in rounds for sample in each.samples),

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...estimators.errors import InputError
 from ...estimators.facts.bench_records import Case, Record
+from ...estimators.facts.bench_spread import run_spread
 from ...estimators.frozen import dataclass
 from . import attention, matmul, memory_streams, pointwise, transfers
 from .device import Bench, software
@@ -193,6 +194,7 @@ def run(
         on_case=on_case,
         on_start=progress.start,
         now=now,
+        run_spread=lambda suite: run_spread(bench.kind, suite).deviation,
     )
     ended: BaseException | None = None
     try:

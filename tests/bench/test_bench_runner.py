@@ -149,9 +149,10 @@ def test_rounds_that_agree_narrow_the_interval_and_rounds_that_differ_widen_it_a
     run = session(made_bench())
     run.run([trial("it")])
     (first,) = run.cases
-    agreeing = merged([first, first, first])
+    known_to = replace(first, low_s=0.97 * first.median_s, high_s=1.03 * first.median_s)
+    agreeing = merged([known_to, known_to, known_to])
     assert agreeing.median_s == pytest.approx(first.median_s)
-    assert agreeing.low_s < first.median_s < agreeing.high_s
+    assert known_to.low_s < agreeing.low_s < first.median_s < agreeing.high_s < known_to.high_s
     assert agreeing.verdict == ()
     slower = replace(first, median_s=1.2 * first.median_s, low_s=1.2 * first.low_s, high_s=1.2 * first.high_s)
     apart = merged([first, slower, first])
@@ -159,6 +160,17 @@ def test_rounds_that_agree_narrow_the_interval_and_rounds_that_differ_widen_it_a
     assert "3 rounds differ by 20%" in apart.verdict
     assert len(apart.samples) == 3 * len(first.samples)
     assert apart.rounds == (first.median_s, slower.median_s, first.median_s)
+
+
+def test_what_no_run_sees_of_itself_is_in_every_interval() -> None:
+    bench = made_bench()
+    run = Session(bench, Budget(seconds=None, trial_s=0.2), now=bench.now, run_spread=lambda suite: 0.03)
+    run.run([trial("it")])
+    (once,) = run.cases
+    assert once.high_s / once.median_s == pytest.approx(math.exp(1.96 * 0.03), rel=1e-6)
+    assert once.median_s / once.low_s == pytest.approx(math.exp(1.96 * 0.03), rel=1e-6)
+    run.again([trial("it")])
+    assert run.cases[0].high_s / run.cases[0].median_s >= math.exp(1.96 * 0.03) * (1 - 1e-9)
 
 
 @pytest.mark.parametrize(("count", "least"), [(3, 0.95), (4, 0.95), (5, 0.95)])
