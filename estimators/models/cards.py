@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..errors import InputError
 from ..frozen import dataclass
 from .shape import (
     AttentionShape,
@@ -74,10 +75,22 @@ class DecoderCard:
     state_space: StateSpaceShape | None = None
     attention_every: int = 1  # in a hybrid: one layer of so many has attention, the others the state-space mixer
     attention_at: int = 1  # which of them, counted from 1
+    pattern: str = (
+        ""  # each layer has one block only, a letter for each: M state space, * attention, E experts, - dense
+    )
     extra_params: int = 0
 
     def shape(self, name: str, family: str = "", *, source: str = "", note: str = "") -> ModelShape:
-        """Return the shape; layers that are equal become one run."""
+        """Return the shape; layers that are equal become one run.
+
+        Raises:
+            InputError: the pattern has a letter that is none, or not one for each layer.
+        """
+        if self.pattern and (len(self.pattern) != self.layers or set(self.pattern) - set("M*E-")):
+            raise InputError(
+                f"the pattern '{self.pattern}' of '{name}' has {len(self.pattern)} letters; "
+                f"{self.layers} of M, *, E and - are wanted, one for each layer."
+            )
         layers = Counter(self._layer(number) for number in range(1, self.layers + 1))
         vectors = NORM_PARAMS[self.norm]
         stack = StackShape(
@@ -110,6 +123,8 @@ class DecoderCard:
 
     def _layer(self, number: int) -> LayerShape:
         """Return layer `number`, counted from 1."""
+        if self.pattern:
+            return self._single(self.pattern[number - 1], number)
         has_attention = self.heads > 0 and (
             self.state_space is None or number % self.attention_every == self.attention_at % self.attention_every
         )
@@ -119,16 +134,29 @@ class DecoderCard:
             and number % self.experts_every == 0
             and number not in self.dense_layers
         )
-        dense = FeedForwardShape(width=self.ffn, gated=self.gated, bias=self.mlp_bias) if self.ffn else None
         return LayerShape(
             attention=self._attention(number) if has_attention else None,
             state_space=None if has_attention else self.state_space,
-            feed_forward=None if has_experts else dense,
+            feed_forward=None if has_experts else self._dense(),
             mixture=self._mixture() if has_experts else None,
             norms=self.norms_per_layer,
             norm_params=NORM_PARAMS[self.norm],
             parallel=self.parallel,
         )
+
+    def _single(self, letter: str, number: int) -> LayerShape:
+        """Return a layer of one block (Nemotron-H, arXiv:2504.03624, section 2)."""
+        return LayerShape(
+            attention=self._attention(number) if letter == "*" else None,
+            state_space=self.state_space if letter == "M" else None,
+            feed_forward=self._dense() if letter == "-" else None,
+            mixture=self._mixture() if letter == "E" else None,
+            norms=self.norms_per_layer,
+            norm_params=NORM_PARAMS[self.norm],
+        )
+
+    def _dense(self) -> FeedForwardShape | None:
+        return FeedForwardShape(width=self.ffn, gated=self.gated, bias=self.mlp_bias) if self.ffn else None
 
     def _attention(self, number: int) -> AttentionShape:
         every = self.full_attention_every

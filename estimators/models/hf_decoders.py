@@ -387,6 +387,7 @@ DENSE_READERS: Mapping[str, Reader] = {
     "granite": granite,
     "mistral": mistral,
     "ministral": mistral,
+    "ministral3": mistral,
     "qwen2": qwen2,
     "qwen3": qwen3,
     "gemma": gemma,

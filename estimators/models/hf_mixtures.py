@@ -136,6 +136,48 @@ def glm4_moe(c: Config) -> DecoderCard:
     return _routed_experts(c, replace(card, qk_norm="head" if c.flag("use_qk_norm", False) else ""))
 
 
+def glm4_moe_lite(c: Config) -> DecoderCard:
+    """GLM 4.7 Flash: DeepSeek V3 in small; the first layer is dense unless said otherwise."""
+    return _dense_listed(c, deepseek_v3(c))
+
+
+def mistral4(c: Config) -> DecoderCard:
+    """Mistral Small 4, text part: DeepSeek V3 without the balancing bias."""
+    return _routed_experts(c, _latent(c, base(c)))
+
+
+def minimax_m2(c: Config) -> DecoderCard:
+    """MiniMax M2: norms on all queries and keys at once, experts in every layer, none of them shared."""
+    return replace(
+        _local_experts(c, base(c)),
+        qk_norm="full" if c.flag("use_qk_norm", True) else "",
+        score_bias=c.flag("use_routing_bias", True),
+    )
+
+
+def hy_v3(c: Config) -> DecoderCard:
+    """Hunyuan 3: Qwen 3's attention, a shared expert, the first layer dense unless said otherwise."""
+    width = c.whole("moe_intermediate_size")
+    card = replace(
+        biased(base(c, head_dim=128), c),
+        qk_norm="head",
+        experts=c.whole("num_experts", "num_local_experts"),
+        active_experts=c.whole("num_experts_per_tok"),
+        expert_ffn=width,
+        shared_ffn=width * (c.optional_whole("num_shared_experts") or 0),
+        score_bias=True,
+    )
+    return _dense_listed(c, card)
+
+
+def _dense_listed(c: Config, card: DecoderCard) -> DecoderCard:
+    """Return the card with the dense layers of `mlp_layer_types`, or else the first `first_k_dense_replace` (1)."""
+    kinds = c.items("mlp_layer_types")
+    if kinds:
+        return replace(card, dense_first=0, dense_layers=tuple(n for n, kind in enumerate(kinds, 1) if kind == "dense"))
+    return card if "first_k_dense_replace" in c else replace(card, dense_first=1)
+
+
 def llama4(c: Config) -> DecoderCard:
     """Llama 4, text part: blocks of 8192 tokens but in every fourth layer, one shared expert, one routed per token."""
     bias = c.flag("attention_bias", False)
@@ -250,6 +292,57 @@ def jamba(c: Config) -> DecoderCard:
     )
 
 
+_BLOCKS = {"mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "moe": "E", "mlp": "-"}
+
+
+def nemotron_h(c: Config) -> DecoderCard:
+    """Nemotron-H, Nemotron Nano 2 and 3: a Mamba 2 mixer, attention or a block of squared ReLU in each layer, alone."""
+    if c.optional_whole("moe_latent_size"):
+        c.fail("has a 'moe_latent_size' (Nemotron 3 Super and Ultra): experts of another width are not covered.")
+    if c.flag("use_bias", False) or c.flag("mamba_proj_bias", False):
+        c.fail("has biases in its mixers, which are not covered.")
+    kinds = c.items("layers_block_type") or c.items("layer_types")
+    pattern = "".join(_BLOCKS.get(str(kind), "?") for kind in kinds) or c.text("hybrid_override_pattern")
+    if not pattern:
+        c.fail("has no 'hybrid_override_pattern' (or 'layers_block_type'), so its layers are not known.")
+    heads = c.whole("mamba_num_heads", default=128)
+    mixer = StateSpaceShape(
+        version=2,
+        inner=heads * c.whole("mamba_head_dim", default=64),
+        state=c.whole("ssm_state_size", default=128),
+        conv=c.whole("conv_kernel", default=4),
+        heads=heads,
+        groups=c.whole("n_groups", default=8),
+    )
+    card = DecoderCard(
+        layers=len(pattern),
+        hidden=c.whole("hidden_size"),
+        heads=c.whole("num_attention_heads"),
+        kv_heads=c.whole("num_key_value_heads", default=8),
+        head_dim=c.whole("head_dim", default=128),
+        ffn=c.whole("intermediate_size", default=21504) if "-" in pattern else 0,
+        vocab=c.whole("vocab_size"),
+        tied=c.tied(False),
+        gated=False,
+        mlp_bias=c.flag("mlp_bias", False),
+        norms_per_layer=1,
+        position="none",
+        max_tokens=c.optional_whole("max_position_embeddings"),
+        pattern=pattern,
+        state_space=mixer,
+    )
+    if "E" not in pattern:
+        return card
+    return replace(
+        card,
+        experts=c.whole("n_routed_experts"),
+        active_experts=c.whole("num_experts_per_tok", default=2),
+        expert_ffn=c.whole("moe_intermediate_size"),
+        shared_ffn=c.whole("moe_shared_expert_intermediate_size") * c.whole("n_shared_experts", default=1),
+        score_bias=True,
+    )
+
+
 MIXTURE_READERS: Mapping[str, Reader] = {
     "granitemoe": granitemoe,
     "mixtral": mixtral,
@@ -260,6 +353,10 @@ MIXTURE_READERS: Mapping[str, Reader] = {
     "deepseek_v3": deepseek_v3,
     "kimi_k2": deepseek_v3,
     "glm4_moe": glm4_moe,
+    "glm4_moe_lite": glm4_moe_lite,
+    "mistral4": mistral4,
+    "minimax_m2": minimax_m2,
+    "hy_v3": hy_v3,
     "gpt_oss": gpt_oss,
     "olmoe": olmoe,
     "llama4_text": llama4,
@@ -268,4 +365,5 @@ MIXTURE_READERS: Mapping[str, Reader] = {
     "falcon_mamba": mamba,
     "mamba2": mamba2,
     "jamba": jamba,
+    "nemotron_h": nemotron_h,
 }

@@ -29,6 +29,7 @@ ENDPOINT = "https://huggingface.co"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _TEXT_PARTS = {  # models that see or hear, and the architecture of the part that reads and writes text
     "gemma3": "gemma3_text",
+    "kimi_k25": "kimi_k2",
     "llama4": "llama4_text",
     "mistral3": "mistral",
     "qwen2_vl": "qwen2",

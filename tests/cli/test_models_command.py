@@ -22,7 +22,7 @@ def test_the_list_holds_every_preset_and_sorts_by_size(cli):
     ran = cli("models", "list", "--sort", "size", "--format", "json")
     models = ran.json["result"]["models"]
     sizes = [row["parameters"]["value"] for row in models]
-    assert (ran.code, len(models)) == (0, 157)
+    assert (ran.code, len(models)) == (0, 171)
     assert sizes == sorted(sizes, reverse=True)
     assert models[0]["model"] == "kimi-k2"
 
@@ -126,7 +126,7 @@ def test_only_fetch_uses_the_network(cli, monkeypatch):
 def test_validate_params_matches_all_115_exact_counts(cli):
     summary = cli("validate", "params", "--format", "json").json["result"]["summary"]
     assert (summary["exact_published"], summary["exact_matched"]) == (115, 115)
-    assert (summary["rows"], summary["unsupported"], summary["differs"]) == (157, 0, [])
+    assert (summary["rows"], summary["unsupported"], summary["differs"]) == (171, 0, [])
 
 
 def test_validate_params_takes_rows_of_ones_own(cli, tmp_path):

@@ -1,13 +1,14 @@
 """Hugging Face configs: every architecture counts what its own class holds; what cannot be read says so.
 
 COUNTS: small configs of each architecture and the number of parameters of the class of `transformers` 5.24.0 that is
-built from them without weights (for DeepSeek V3 and GLM 4.5 with the stored balancing biases).
+built from them without weights (with the balancing biases that DeepSeek V3 and its kin store beside the parameters).
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import urllib.error
 import urllib.request
 
@@ -27,6 +28,18 @@ SMALL = {
     "num_key_value_heads": 2,
     "vocab_size": 1000,
     "max_position_embeddings": 512,
+}
+LATENT = {
+    "q_lora_rank": 48,
+    "kv_lora_rank": 64,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 32,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 96,
+    "n_shared_experts": 1,
+    "num_key_value_heads": 8,
 }
 COUNTS: dict[str, tuple[dict, int]] = {
     "llama": ({}, 2742528),
@@ -153,6 +166,36 @@ COUNTS: dict[str, tuple[dict, int]] = {
     "mamba": ({"intermediate_size": 512, "state_size": 8}, 1959168),
     "falcon_mamba": ({"intermediate_size": 512, "state_size": 8}, 1959168),
     "mamba2": ({"num_heads": 16, "head_dim": 32, "n_groups": 2, "state_size": 32}, 2248640),
+    "ministral3": ({"head_dim": 64}, 3397888),
+    "mistral4": (LATENT, 3775168),
+    "glm4_moe_lite": (LATENT, 3502808),
+    "minimax_m2": ({"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 64}, 8123152),
+    "hy_v3": (
+        {
+            "num_experts": 6,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 96,
+            "num_shared_experts": 2,
+            "head_dim": 64,
+        },
+        3992850,
+    ),
+    "nemotron_h": (
+        {
+            "hybrid_override_pattern": "M*E-",
+            "mamba_num_heads": 8,
+            "mamba_head_dim": 32,
+            "ssm_state_size": 16,
+            "n_groups": 2,
+            "conv_kernel": 4,
+            "n_routed_experts": 6,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 96,
+            "moe_shared_expert_intermediate_size": 160,
+            "head_dim": 64,
+        },
+        1698398,
+    ),
     "jamba": ({"num_experts": 4, "num_hidden_layers": 16, "attn_layer_period": 8, "attn_layer_offset": 4}, 22714272),
 }
 
@@ -253,6 +296,89 @@ def test_the_config_of_deepseek_v3_gives_the_preset_and_says_what_is_left_out():
     assert "multi-token prediction" in reading.remarks[0]
 
 
+KIMI_K25 = {  # aiconfigurator's copy of moonshotai/Kimi-K2.5
+    "num_hidden_layers": 61,
+    "hidden_size": 7168,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 64,
+    "intermediate_size": 18432,
+    "vocab_size": 163840,
+    "max_position_embeddings": 262144,
+    "n_routed_experts": 384,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 2048,
+    "first_k_dense_replace": 1,
+    "kv_lora_rank": 512,
+    "q_lora_rank": 1536,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+}
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_kimi_k25_is_read_by_its_text_part(nested):
+    config = {"model_type": "kimi_k25", "vision_config": {}}
+    config |= {"text_config": {"model_type": "kimi_k2", **KIMI_K25}} if nested else KIMI_K25
+    reading = shape_from_config(config, "kimi")
+    assert reading.shape.stacks == load_preset("kimi-k2.5").shape.stacks
+    assert "only the text part of 'kimi_k25'" in reading.remarks[0]
+
+
+NEMOTRON_3_NANO = {  # NVIDIA/Megatron-LM's arguments of NVIDIA-Nemotron-3-Nano-30B-A3B, in the names of the hub
+    "model_type": "nemotron_h",
+    "hidden_size": 2688,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 2,
+    "head_dim": 128,
+    "hybrid_override_pattern": "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME",
+    "mamba_num_heads": 64,
+    "mamba_head_dim": 64,
+    "n_routed_experts": 128,
+    "num_experts_per_tok": 6,
+    "moe_intermediate_size": 1856,
+    "moe_shared_expert_intermediate_size": 3712,
+    "vocab_size": 131072,
+    "max_position_embeddings": 262144,
+}
+
+
+def test_layers_of_one_block_are_read_from_the_pattern_or_the_list():
+    reading = shape_from_config(NEMOTRON_3_NANO, "x")
+    assert reading.shape.stacks == load_preset("nemotron-3-nano-30b").shape.stacks
+    assert sorted(count for count, _ in reading.shape.stacks[0].runs) == [6, 23, 23]
+    names = {"M": "linear_attention", "*": "full_attention", "E": "moe"}
+    listed = {**NEMOTRON_3_NANO, "layers_block_type": [names[c] for c in NEMOTRON_3_NANO["hybrid_override_pattern"]]}
+    del listed["hybrid_override_pattern"]
+    assert shape_from_config(listed, "x").shape.stacks == reading.shape.stacks
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"moe_latent_size": 1024}, "has a 'moe_latent_size'"),
+        ({"use_bias": True}, "has biases in its mixers"),
+        ({"hybrid_override_pattern": None}, "has no 'hybrid_override_pattern'"),
+        ({"hybrid_override_pattern": "M*EX"}, "4 of M, *, E and - are wanted"),
+    ],
+)
+def test_a_hybrid_that_is_not_covered_says_so(change, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        shape_from_config({**NEMOTRON_3_NANO, **change}, "x")
+
+
+def test_dense_layers_are_listed_or_counted():
+    config = {"model_type": "glm4_moe_lite", **SMALL, **LATENT}
+
+    def dense(**change: object) -> int:
+        runs = shape_from_config({**config, **change}, "x").shape.stacks[0].runs
+        return sum(count for count, layer in runs if layer.feed_forward)
+
+    assert (dense(), dense(first_k_dense_replace=2)) == (1, 2)
+    assert dense(mlp_layer_types=["dense", "sparse", "dense", "dense"]) == 3
+
+
 def test_layer_types_decide_which_layers_have_a_window():
     config = {**LLAMA_3_8B, "model_type": "gpt_oss", "num_local_experts": 4, "num_experts_per_tok": 2}
     config |= {"num_hidden_layers": 3, "layer_types": ["full_attention", "sliding_attention", "full_attention"]}
@@ -265,7 +391,7 @@ def test_an_unknown_architecture_lists_those_known_and_the_nearest():
         shape_from_config({"model_type": "lama"}, "x")
     assert "the nearest known is 'llama'" in str(caught.value)
     assert all(known in str(caught.value) for known in ("qwen3_moe", "whisper", "gpt_oss"))
-    assert len(model_types()) > 55
+    assert len(model_types()) > 62
 
 
 @pytest.mark.parametrize(
