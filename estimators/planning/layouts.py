@@ -19,6 +19,7 @@ from ..facts.software import load_software
 from ..frozen import dataclass, replace
 from ..stepmodel.clock import StepClock
 from ..stepmodel.estimate import estimate_step
+from ..training.checks import attention_heads, expert_count
 from ..training.layout import Layout, Recipe, Recompute, Workload, Zero
 from ..units import show_bytes
 
@@ -110,8 +111,8 @@ def layouts_of(
 ) -> Iterator[Layout]:
     """Yield every layout of the space that divides accelerators, heads, layers, experts and batch."""
     domain = max(accelerator.link_domain or 1, accelerator.accelerators_per_node or 1)
-    heads = _heads(shape)
-    experts = max((x.mixture.experts for stack in shape.stacks for _, x in stack.runs if x.mixture), default=1)
+    heads = attention_heads(shape)
+    experts = expert_count(shape) or 1
     for tp in space.tp:
         if tp > domain or heads % tp:
             continue
@@ -328,12 +329,3 @@ def _chunks(space: Space, layers: int, pp: int, batches: int) -> list[int]:
     if pp == 1:
         return [1]
     return [v for v in space.interleave if layers % (pp * v) == 0 and (v == 1 or batches % pp == 0)]
-
-
-def _heads(shape: ModelShape) -> int:
-    common = 0
-    for stack in shape.stacks:
-        for _, layer in stack.runs:
-            if layer.attention:
-                common = math.gcd(common, layer.attention.heads)
-    return common

@@ -34,7 +34,8 @@ def check_layout(shape: ModelShape, layout: Layout) -> None:
     check_tensor(shape, layout.tp)
     check_pipeline(shape, layout.pp, layout.interleave)
     check_product(layout.accelerators, tp=layout.tp, pp=layout.pp, cp=layout.cp)
-    check_experts(shape, layout)
+    check_experts(shape, layout.ep)
+    check_expert_ranks(shape, layout)
 
 
 def check_tensor(shape: ModelShape, tp: int) -> None:
@@ -69,9 +70,8 @@ def check_product(accelerators: int, *, tp: int, pp: int, cp: int) -> None:
         )
 
 
-def check_experts(shape: ModelShape, layout: Layout) -> None:
-    """Refuse expert parallelism without experts, or that divides neither the experts nor the ranks they stand on."""
-    ep = layout.ep
+def check_experts(shape: ModelShape, ep: int) -> None:
+    """Refuse expert parallelism without experts, or that does not divide them."""
     if ep == 1:
         return
     experts = expert_count(shape)
@@ -82,6 +82,11 @@ def check_experts(shape: ModelShape, layout: Layout) -> None:
             f"--ep {ep}: {shape.name} has {experts} experts, which {ep} does not divide; "
             f"take {_nearest(ep, _divisors(experts))}."
         )
+
+
+def check_expert_ranks(shape: ModelShape, layout: Layout) -> None:
+    """Refuse expert parallelism that does not divide the ranks that the experts stand on."""
+    ep, experts = layout.ep, expert_count(shape)
     ranks = layout.dp * layout.cp * (layout.tp if layout.expert_tp == 1 else 1)
     if ranks % ep:
         good = [degree for degree in _divisors(ranks) if experts % degree == 0]

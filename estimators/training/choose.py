@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..errors import DoesNotFit, InputError
 from ..frozen import dataclass, replace
 from ..units import show_bytes
+from .checks import attention_heads, check_experts, check_pipeline, check_product, check_tensor, expert_count
 from .efficiency import Task
 from .layout import Layout, Recipe, Recompute, Workload, Zero
 from .time import StepTime, check_divides, check_precision, step_time, step_time_at_mfu
@@ -219,11 +220,11 @@ def candidates(
 ) -> Iterator[tuple[Layout, Recompute]]:
     """Yield the layouts worth timing; every one divides the accelerators, the heads and the batch."""
     domain = min(accelerator.link_domain or accelerator.accelerators_per_node or 1, LARGEST_TENSOR)
-    heads = _heads(shape)
+    heads = attention_heads(shape)
     tensor = _free(wanted.tp, [t for t in _powers(domain) if heads % t == 0])
     pipe = _free(wanted.pp, _powers(min(accelerators, LONGEST_PIPELINE, max(1, shape.layers // 2))))
     context = _free(wanted.cp, _powers(8) if workload.sequence_tokens > LONG_SEQUENCE_TOKENS else [1])
-    experts = max((layer.mixture.experts for s in shape.stacks for _, layer in s.runs if layer.mixture), default=1)
+    experts = expert_count(shape) or 1
     for tp in tensor:
         for pp in pipe:
             for cp in context:
@@ -280,18 +281,6 @@ def _interleave(layers: int, pp: int, batches: int) -> int:
     return max(v for v in (1, 2, 3, 4) if -(-layers // (pp * v)) * v == fullest)
 
 
-def _heads(shape: ModelShape) -> int:
-    """Return the greatest common divisor of the heads of all layers (0 without attention: any number divides it)."""
-    from math import gcd
-
-    common = 0
-    for stack in shape.stacks:
-        for _, layer in stack.runs:
-            if layer.attention:
-                common = gcd(common, layer.attention.heads)
-    return common
-
-
 def _powers(most: int) -> list[int]:
     return [2**i for i in range(most.bit_length()) if 2**i <= most]
 
@@ -303,21 +292,11 @@ def _free(fixed: _T | None, choices: list[_T]) -> list[_T]:
 def _check_wanted(shape: ModelShape, accelerators: int, wanted: Wanted, workload: Workload) -> None:
     """Refuse what cannot be cut that way, naming the flag and what would work."""
     tp, pp, cp = wanted.tp or 1, wanted.pp or 1, wanted.cp or 1
-    heads = _heads(shape)
-    if wanted.tp and heads % wanted.tp:
-        raise InputError(f"--tp {tp}: {shape.name} has {heads} attention heads, which {tp} does not divide.")
-    if wanted.pp and pp * (wanted.interleave or 1) > shape.layers:
-        raise InputError(f"--pp {pp}: {shape.name} has {shape.layers} layers, fewer than the stages asked for.")
-    if accelerators % (tp * pp * cp):
-        raise InputError(
-            f"--tp {tp} x --pp {pp} x --cp {cp} = {tp * pp * cp} does not divide {accelerators} accelerators."
-        )
-    if wanted.ep and wanted.ep > 1:
-        experts = [layer.mixture.experts for s in shape.stacks for _, layer in s.runs if layer.mixture]
-        if not experts:
-            raise InputError(f"--ep {wanted.ep}: {shape.name} has no experts; leave it out.")
-        if experts[0] % wanted.ep:
-            raise InputError(f"--ep {wanted.ep}: {shape.name} has {experts[0]} experts, which it does not divide.")
+    check_tensor(shape, tp)
+    if wanted.pp:
+        check_pipeline(shape, pp, wanted.interleave or 1)
+    check_product(accelerators, tp=tp, pp=pp, cp=cp)
+    check_experts(shape, wanted.ep or 1)
     if wanted.tp and wanted.pp and wanted.cp and wanted.micro_batch:
         layout = Layout(accelerators=accelerators, tp=tp, pp=pp, cp=cp, micro_batch=wanted.micro_batch)
         check_divides(layout, workload)
