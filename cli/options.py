@@ -63,7 +63,6 @@ def reader(read: Callable[[str], _T]) -> Callable[[Any], _T]:
 
 
 usd = reader(units.read_usd)
-usd_or_zero = reader(lambda text: units.read_usd(text, zero=True))
 count = reader(units.read_count)
 tokens = reader(lambda text: units.read_count(text, "a number of tokens", "1T, 300B or 2e12"))
 whole = reader(units.read_whole)

@@ -16,7 +16,6 @@ from ...estimators.errors import FlopwiseError
 from ...estimators.facts.catalog import Catalog
 from ...estimators.facts.records import Accelerator
 from ...estimators.facts.serving import Engine, ServingRules, Suite, WeightFormat
-from ...estimators.models.shape import ModelShape
 from ...estimators.serving.loops import Work
 from ...estimators.serving.memory import room_sequences, serving_memory
 from ...estimators.serving.setup import Setup, chip_rates
@@ -479,8 +478,3 @@ def _asked(text: str) -> Metric | None:
         if any(word in text for word in words):
             return metric
     return None
-
-
-def model_of(case: Case) -> ModelShape:
-    """Return the shape of a case."""
-    return case.setup.shape

@@ -14,7 +14,6 @@ from ..frozen import dataclass
 from .yamlfile import FactFile, Key
 
 SCHEMA = 1
-SCHEMA_NAME = f"flopwise.budget/{SCHEMA}"
 
 
 class Kind(StrEnum):

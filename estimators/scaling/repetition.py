@@ -33,10 +33,6 @@ class Repetition:
         """Return dD'/dD: what one more token is worth after `epochs` passes, 1 while all tokens are new."""
         return math.exp(-max(0.0, epochs - 1) / self.tokens_scale)
 
-    def worth_of_infinite_epochs(self) -> float:
-        """Return D'/U as epochs grow without end: no number of passes makes the data worth more."""
-        return 1 + self.tokens_scale
-
 
 def _saturate(amount: float, base: float, scale: float) -> float:
     if amount <= base:

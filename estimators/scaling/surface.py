@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from ..frozen import dataclass, replace
+from ..frozen import dataclass
 from .numeric import minimize_log
 from .repetition import Repetition
 
@@ -34,10 +34,6 @@ class Surface:
     beta: float
     k: float = 1.0
     repetition: Repetition | None = None
-
-    def with_repetition(self, repetition: Repetition) -> Surface:
-        """Return the same surface with the value of repeated tokens."""
-        return replace(self, repetition=repetition)
 
     def loss(self, params: float, tokens: float, unique_tokens: float | None = None) -> float:
         """Return L(N, D), or L(N', D') when fewer than D tokens are unique (needs `repetition`)."""

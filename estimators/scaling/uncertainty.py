@@ -17,13 +17,9 @@ from .numeric import solve_log
 from .surface import TRAINING_FLOPS_PER_PARAM_TOKEN, Surface
 
 
-def draw_surfaces() -> tuple[Surface, ...]:
-    """Return the 400 bootstrap surfaces of the default law."""
-    return _draw_surfaces()
-
-
 @lru_cache(maxsize=1)
 def _draw_surfaces() -> tuple[Surface, ...]:
+    """Return the 400 bootstrap surfaces of the default law."""
     return tuple(
         Surface(E=math.exp(d.ln_E), A=math.exp(d.ln_A), B=math.exp(d.ln_B), alpha=d.alpha, beta=d.beta)
         for d in bootstrap_draws()

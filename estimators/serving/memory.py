@@ -5,9 +5,7 @@ vLLM and SGLang fill a share of all memory; TensorRT-LLM a share of what weights
 
 from __future__ import annotations
 
-from ..errors import DoesNotFit
 from ..frozen import dataclass
-from ..units import GIB
 from .counts import weight_bytes
 from .setup import Setup
 
@@ -87,19 +85,3 @@ def room_sequences(setup: Setup, tokens: float) -> float:
     memory = serving_memory(setup)
     each = sequence_bytes(setup, tokens)
     return memory.cache * setup.tensor * setup.pipeline / each if each else 1e6
-
-
-def check_fits(setup: Setup, tokens: float) -> None:
-    """Refuse a setup whose cache cannot hold one sequence of `tokens` tokens.
-
-    Raises:
-        DoesNotFit: says how much is there and how much is wanted.
-    """
-    if room_sequences(setup, tokens) < 1:
-        memory = serving_memory(setup)
-        raise DoesNotFit(
-            f"{setup.shape.name} in {setup.weights.name} needs {memory.weights / GIB:.1f} GiB of weights on each of "
-            f"{setup.tensor * setup.pipeline} {setup.accelerator.name}; {memory.cache / GIB:.1f} GiB are left for the "
-            f"cache and one sequence of {tokens:.0f} tokens needs "
-            f"{sequence_bytes(setup, tokens) / GIB / setup.tensor / setup.pipeline:.1f} GiB."
-        )

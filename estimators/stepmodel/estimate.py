@@ -135,21 +135,6 @@ def job_of(
     return job, stack
 
 
-def estimate_seconds(
-    shape: ModelShape,
-    *,
-    accelerator: Accelerator,
-    layout: Layout,
-    recipe: Recipe,
-    workload: Workload,
-    values: Mapping[str, float],
-) -> float:
-    """Return the seconds of one step under fitted factors `values`."""
-    job, stack = job_of(shape, accelerator=accelerator, layout=layout, recipe=recipe, workload=workload)
-    parts = parts_from(job, operators_of(shape, job.sequence_tokens, job.micro_batch))
-    return float(combine(parts, factors_of(stack, values))[0])
-
-
 def estimate_step(
     shape: ModelShape,
     *,

@@ -1,6 +1,6 @@
 """From one job to the time of its optimizer step: the parts, and the formula that combines them.
 
-`job_parts` counts what a step needs at the fitted surfaces, before any software has touched it: work per micro-batch of
+`parts_from` counts what a step needs at the fitted surfaces, before any software has touched it: work per micro-batch of
 the fullest pipeline stage, gathers and reductions of sharded states, the optimizer's memory traffic. `combine` applies
 the factors of a software profile (data/efficiency/software.yaml) and the schedule:
 
@@ -21,7 +21,6 @@ from typing import Any
 
 from ..facts.surfaces import Collective
 from ..frozen import dataclass, field
-from ..models.expansion import expand
 from ..models.operators import Cut, Group, Operator, OperatorKind
 from ..models.shape import ModelShape
 from ..training.layout import Optimizer, Recompute, Zero
@@ -230,11 +229,6 @@ _AGAIN = {
     Recompute.PRODUCTS: (0.5, 0.0, 1.0, 0.5),
     Recompute.FULL: (1.0, 1.0, 1.0, 1.0),
 }
-
-
-def job_parts(job: Job) -> Parts:
-    """Return the parts of one step of `job`."""
-    return parts_from(job, expand(job.shape, sequence_tokens=job.sequence_tokens, sequences=job.micro_batch))
 
 
 def parts_from(job: Job, operators: tuple[Operator, ...]) -> Parts:

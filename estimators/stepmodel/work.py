@@ -79,7 +79,6 @@ class Cutting:
     low: str = ""
     flash: bool = True
     frozen: bool = False  # LoRA: no weight gradients
-    low_backward: bool = True
     dispatch_bytes: float = 2.0
     active: int = 1  # experts that one token visits
 

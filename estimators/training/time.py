@@ -93,29 +93,6 @@ def step_time(
     return _result(flops_of(shape, recipe, workload), layout, workload, time, peak, peak_format, parts, found)
 
 
-def step_seconds(
-    shape: ModelShape,
-    *,
-    accelerator: Accelerator,
-    layout: Layout,
-    recipe: Recipe,
-    workload: Workload,
-    task: Task | None = None,
-) -> float:
-    """Return the middle of `step_time` (s) alone; the batch is taken to divide. `StepClock` is quicker for many."""
-    from ..facts.software import load_software
-    from ..stepmodel.estimate import estimate_seconds
-
-    return estimate_seconds(
-        shape,
-        accelerator=accelerator,
-        layout=layout,
-        recipe=recipe,
-        workload=workload,
-        values=load_software().values,
-    )
-
-
 def band_of(fit: SoftwareFit, recipe: Recipe, task: Task, *, is_measured: bool) -> TimeBand:
     """Return the band of runs of this kind: fine-tunes scatter more, and so does software that is not decided."""
     if task is not Task.PRETRAIN:
