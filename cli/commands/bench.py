@@ -122,7 +122,7 @@ def bench_list(format: FormatOption = None, output: OutputOption = None, force: 
     """The records on this machine, newest first."""
     from ...estimators.errors import FactsError
     from ...estimators.facts.bench_records import read_record, record_files
-    from ..report.bench import list_document
+    from ..report.bench_list import list_document
     from ..report.output import deliver
 
     good, bad = [], []
@@ -176,24 +176,32 @@ def bench_compare(
     second: Annotated[
         str | None, typer.Argument(metavar="OTHER", help="A second record; the spec sheet where left out.")
     ] = None,
-    all: Annotated[bool, typer.Option("--all", help="Unchanged cases too.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Every case, unchanged ones too.")] = False,
     format: FormatOption = None,
     output: OutputOption = None,
     force: ForceOption = False,
     catalog: CatalogOption = None,
 ) -> None:
     """A record against another one, with significance; or against the spec sheet and published measurements."""
+    from ...benchmarks.harness.against_published import against_published
     from ...benchmarks.harness.compare import against_sheet, changes
     from ...estimators.facts.bench_records import find_record, read_record
     from ...estimators.facts.catalog import load_catalog
-    from ..report.bench import changes_document, sheet_document
+    from ..report.bench_changes import changes_document
+    from ..report.bench_sheet import sheet_document
     from ..report.output import choose, deliver
 
     chosen = choose(format, output, force)
     one = read_record(find_record(first))
     if second is None:
         facts = load_catalog(catalog or ())
-        document = sheet_document(one, against_sheet(one, facts), facts)
+        document = sheet_document(
+            one,
+            against_sheet(one, facts),
+            against_published(one, facts),
+            facts,
+            show_all=all or chosen != "table",
+        )
     else:
         if catalog:
             raise InputError("--catalog: it has no effect on a comparison of two records; leave it out.")

@@ -1,19 +1,13 @@
-"""The documents of `flopwise bench` that are read from records: one run, all runs, comparisons, export."""
+"""The documents of one record of `flopwise bench`: its best rates, and every case as rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...estimators.facts.bench_records import Case, Record
 from ...estimators.quantity import Quantity
-from ...estimators.units import show_duration, show_percent, show_rate
+from ...estimators.units import show_duration, show_rate
 from .document import Cell, Column, Document, Facts, Table, Value
-
-if TYPE_CHECKING:
-    from ...benchmarks.harness.compare import AgainstSheet, Change
-    from ...estimators.facts.catalog import Catalog
 
 BAND, BASIS = "95 %", "order statistics of the samples"
 
@@ -261,162 +255,6 @@ def _case_row(case: Case) -> dict[str, object]:
         "verdict": list(case.verdict),
         "samples": len(case.samples),
     }
-
-
-def list_document(records: Sequence[tuple[Path, Record]], damaged: Sequence[str]) -> Document:
-    """Return the list of records."""
-    columns = (
-        Column("id", "record"),
-        Column("device", "device", wide_only=True),
-        Column("level", "level"),
-        Column("cases", "cases", right=True),
-        Column("best", "best", right=True),
-        Column("state", "state"),
-    )
-    rows: list[tuple[Cell, ...]] = []
-    twins: list[dict[str, object]] = []
-    for path, record in records:
-        best = max((c.flops_per_s for c in record.best_flops.values()), default=None)
-        state = record.stopped or "complete"
-        level, count = str(record.settings.get("level", "")), sum(c.is_measured for c in record.cases)
-        rows.append((record.id, record.device.name, level, count, Value(best, "flops_per_s") if best else None, state))
-        twins.append(
-            {
-                "id": record.id,
-                "file": str(path),
-                "device": record.device.name,
-                "level": level,
-                "cases": count,
-                "best_flops_per_s": best,
-                "state": state,
-            }
-        )
-    count = len(rows)
-    headline = f"{count} measurement{'s are' if count != 1 else ' is'} kept on this machine."
-    if not rows:
-        headline = "No measurement is kept on this machine yet."
-    return Document(
-        verb="bench.list",
-        headline=headline,
-        inputs={},
-        result={"records": twins},
-        sections=(Table("records", columns, tuple(rows)),) if rows else (),
-        warnings=tuple(damaged),
-        next_commands=("flopwise bench run --quick",) if not rows else ("flopwise bench show latest",),
-    )
-
-
-def changes_document(first: Record, second: Record, found: Sequence[Change], *, show_all: bool) -> Document:
-    """Return the comparison of two records."""
-    columns = (
-        Column("case", "case"),
-        Column("first", "first", right=True),
-        Column("second", "second", right=True),
-        Column("change", "time", right=True),
-        Column("word", "is"),
-    )
-    shown = [change for change in found if show_all or change.word != "same"]
-    rows: list[tuple[Cell, ...]] = [
-        (
-            change.id,
-            Value(change.first.median_s, "s"),
-            Value(change.second.median_s, "s"),
-            f"{change.ratio - 1:+.1%}",
-            change.word + (", noisy" if change.is_noisy and change.word != "same" else ""),
-        )
-        for change in shown
-    ]
-    counts = {word: sum(change.word == word for change in found) for word in ("same", "faster", "slower")}
-    headline = (
-        f"{second.id} against {first.id}: {counts['same']} cases are the same within their intervals, "
-        f"{counts['faster']} are faster, {counts['slower']} slower."
-    )
-    differences = [
-        f"{name}: {first.software.get(name)} then {second.software.get(name)}"
-        for name in sorted({*first.software, *second.software})
-        if first.software.get(name) != second.software.get(name)
-    ]
-    if first.device.name != second.device.name:
-        differences.insert(0, f"device: {first.device.name} then {second.device.name}")
-    if first.settings.get("threads") != second.settings.get("threads"):
-        differences.append(f"threads: {first.settings.get('threads')} then {second.settings.get('threads')}")
-    return Document(
-        verb="bench.compare",
-        headline=headline,
-        inputs={"first": first.id, "second": second.id},
-        result={
-            "changes": [
-                {
-                    "id": change.id,
-                    "first_s": change.first.median_s,
-                    "second_s": change.second.median_s,
-                    "ratio": change.ratio,
-                    "verdict": change.word,
-                    "is_noisy": change.is_noisy,
-                }
-                for change in found
-            ],
-            "counts": counts,
-            "differences": differences,
-        },
-        sections=(Table("changes", columns, tuple(rows)),) if rows else (),
-        warnings=tuple(f"Differs: {each}." for each in differences),
-    )
-
-
-def sheet_document(record: Record, found: Sequence[AgainstSheet], facts: Catalog) -> Document:
-    """Return a record beside the spec sheet and published measurements."""
-    columns = (
-        Column("what", "what"),
-        Column("measured", "measured", right=True),
-        Column("sheet", "spec sheet", right=True),
-        Column("share", "share", right=True),
-        Column("published_share", "published", right=True),
-        Column("published_on", "published on", wide_only=True),
-    )
-    rows: list[tuple[Cell, ...]] = [
-        (
-            each.what,
-            Value(each.measured, each.unit),
-            Value(each.sheet, each.unit) if each.sheet else None,
-            Value(each.share, "fraction") if each.share else None,
-            Value(each.published_share, "fraction") if each.published_share else None,
-            each.published_on,
-        )
-        for each in found
-    ]
-    known = record.device.catalog_id
-    headline = f"{record.device.name} as measured"
-    if known:
-        shares = [each for each in found if each.share]
-        best = max(shares, key=lambda each: each.share or 0.0, default=None)
-        headline += f", beside the sheet of {facts.accelerators[known].name}"
-        if best:
-            headline += f": up to {show_percent(best.share or 0.0)} of it in {best.what}"
-    else:
-        headline += "; the catalog has no sheet of it"
-    return Document(
-        verb="bench.compare",
-        headline=headline + ".",
-        inputs={"first": record.id, "second": None},
-        result={
-            "rates": [
-                {
-                    "what": each.what,
-                    "measured": each.measured,
-                    "unit": each.unit,
-                    "sheet": each.sheet,
-                    "share": each.share,
-                    "published_share": each.published_share,
-                    "published_on": each.published_on or None,
-                }
-                for each in found
-            ]
-        },
-        sections=(Table("rates", columns, tuple(rows)),) if rows else (),
-        catalog=facts.stamp(),
-        next_commands=() if known else ("flopwise catalog add my-device --from-bench latest",),
-    )
 
 
 def export_document(record: Record) -> Document:
