@@ -42,15 +42,17 @@ def _split(text: str, what: str, example: str) -> tuple[float, str]:
     return number, match[2].strip()
 
 
-def _scaled(text: str, what: str, example: str, units: dict[str, float], *, unit_needed: bool = False) -> float:
+def _scaled(
+    text: str, what: str, example: str, units: dict[str, float], *, zero: bool = False, unit_needed: bool = False
+) -> float:
     number, unit = _split(text, what, example)
     if unit.lower() not in units or (unit_needed and not unit):
         said = f"the unit '{unit}' is not known" if unit else "a unit is missing"
         shown = ", ".join(dict.fromkeys(u for u in units if u))
         raise InputError(f"'{text}' is not {what}: {said}; use one of {shown}, for example {example}.")
     value = number * units[unit.lower()]
-    if value <= 0 or not math.isfinite(value):
-        raise InputError(f"'{text}' is not {what}: it must be more than 0.")
+    if value < 0 or (value == 0 and not zero) or not math.isfinite(value):
+        raise InputError(f"'{text}' is not {what}: it must be {'at least' if zero else 'more than'} 0.")
     return value
 
 
@@ -71,7 +73,7 @@ def read_whole(text: str, what: str = "a whole number", example: str = "64 or 1k
     return int(value)
 
 
-def read_usd(text: str, what: str = "an amount of US dollars") -> float:
+def read_usd(text: str, what: str = "an amount of US dollars", *, zero: bool = False) -> float:
     """Read dollars.
 
     >>> read_usd("$50k")
@@ -80,7 +82,7 @@ def read_usd(text: str, what: str = "an amount of US dollars") -> float:
     bare = re.sub(r"^\s*(?:USD|US\$|\$)\s*|\s*(?:USD|US\$|\$)\s*$", "", text, flags=re.IGNORECASE)
     if re.search(r"[€£¥₹]|\b(?:EUR|GBP|JPY|INR|CNY)\b", bare, flags=re.IGNORECASE):
         raise InputError(f"'{text}' is not {what}: prices are in US dollars; convert it first, for example $50k.")
-    return _scaled(bare, what, "$50k, 1.2M or 800", _COUNT)
+    return _scaled(bare, what, "$50k, 1.2M or 800", _COUNT, zero=zero)
 
 
 def read_duration_s(text: str, what: str = "a duration") -> float:
