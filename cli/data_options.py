@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ..estimators import units
 from ..estimators.datacost.labels import By
 from ..estimators.datacost.needs import Kind, Need
 from ..estimators.datacost.sourcing import Policy
 from ..estimators.datacost.ways import Way
 from ..estimators.errors import InputError
-from .options import naming
+from .options import facts_option, naming
 
 if TYPE_CHECKING:
     from ..estimators.datacost.needs import DataPlan
@@ -23,11 +21,10 @@ if TYPE_CHECKING:
 
 CostsOption = Annotated[
     list[Path] | None,
-    typer.Option(
+    facts_option(
         "--costs",
         metavar="FILE",
         help="Your own unit costs and data sets from a YAML file, on top of ours. May be repeated.",
-        rich_help_panel="Facts",
     ),
 ]
 MONTHS = 12.0

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -29,7 +30,6 @@ import typer
 from ..estimators import units
 from ..estimators.errors import InputError
 
-ANSWER_PANEL = "The answer"
 FACTS_PANEL = "Facts"
 
 _T = TypeVar("_T")
@@ -72,6 +72,14 @@ power = reader(units.read_power_w)
 fraction = reader(units.read_fraction)
 flops = reader(units.read_flops)
 accelerators = reader(units.read_accelerators)
+
+
+def panel(title: str) -> Callable[..., Any]:
+    """Return `typer.Option` for the options that stand under `title` in the help."""
+    return partial(typer.Option, rich_help_panel=title)
+
+
+answer_option, facts_option = panel("The answer"), panel(FACTS_PANEL)
 
 
 @contextmanager
@@ -126,38 +134,27 @@ def _starting(names: Any, incomplete: str) -> list[str]:
 
 FormatOption = Annotated[
     Format | None,
-    typer.Option(
-        "--format",
-        "-f",
-        help="How to print the answer; a table where nothing else is asked for.",
-        case_sensitive=False,
-        rich_help_panel=ANSWER_PANEL,
+    answer_option(
+        "--format", "-f", help="How to print the answer; a table where nothing else is asked for.", case_sensitive=False
     ),
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option(
+    answer_option(
         "--output",
         "-o",
         metavar="FILE",
         help="Write the answer to a file; the ending says the format: .csv, .html, .json, .md, .parquet, .tex, .txt, "
         ".xlsx or .yaml. A dash is stdout.",
-        rich_help_panel=ANSWER_PANEL,
     ),
 ]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Replace the output file where it exists.", rich_help_panel=ANSWER_PANEL)
-]
-ExplainOption = Annotated[
-    bool,
-    typer.Option("--explain", help="Show every formula with its inputs and sources.", rich_help_panel=ANSWER_PANEL),
-]
+ForceOption = Annotated[bool, answer_option("--force", help="Replace the output file where it exists.")]
+ExplainOption = Annotated[bool, answer_option("--explain", help="Show every formula with its inputs and sources.")]
 CatalogOption = Annotated[
     list[Path] | None,
-    typer.Option(
+    facts_option(
         "--catalog",
         metavar="FILE",
         help="Add your own accelerators and prices from a YAML file, on top of ours. May be repeated.",
-        rich_help_panel=FACTS_PANEL,
     ),
 ]

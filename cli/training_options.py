@@ -6,24 +6,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ..estimators import units
 from ..estimators.errors import InputError
 from ..estimators.facts.records import CloudClass, PricePlan
 from ..estimators.frozen import dataclass
 from ..estimators.quantity import Quantity, Step, exact
 from ..estimators.training.layout import Optimizer, Precision, Recompute
-from .options import complete_accelerator, complete_model, duration, fraction, naming, one_of, tokens, usd, whole
+from .options import complete_accelerator, complete_model, duration, fraction, naming, one_of, panel, tokens, usd, whole
 
 if TYPE_CHECKING:
     from ..estimators.facts.catalog import Catalog
     from ..estimators.facts.records import Accelerator
     from ..estimators.pricing.quote import Quote
 
-JOB_PANEL = "The job"
-LAYOUT_PANEL = "How it is run; chosen for you where left out"
-PRICE_PANEL = "The price"
+job_option = panel("The job")
+layout_option = panel("How it is run; chosen for you where left out")
+price_option = panel("The price")
 
 
 class AttentionFlops(StrEnum):
@@ -35,147 +33,88 @@ class AttentionFlops(StrEnum):
 
 ModelOption = Annotated[
     str,
-    typer.Option(
+    job_option(
         "--model",
         "-m",
         metavar="MODEL",
         help="A model by name, a config.json, or a size such as 7B.",
         autocompletion=complete_model,
-        rich_help_panel=JOB_PANEL,
     ),
 ]
 OnOption = Annotated[
     str,
-    typer.Option(
+    job_option(
         "--on",
         metavar="CHIP[:N]",
         help="Accelerator and how many of them: h100-sxm:64.",
         autocompletion=complete_accelerator,
-        rich_help_panel=JOB_PANEL,
     ),
 ]
 TokensOption = Annotated[
-    float | None,
-    typer.Option(
-        "--tokens", parser=tokens, metavar="N", help="Tokens to train on: 1T, 300B.", rich_help_panel=JOB_PANEL
-    ),
+    float | None, job_option("--tokens", parser=tokens, metavar="N", help="Tokens to train on: 1T, 300B.")
 ]
-SequenceOption = Annotated[
-    int | None,
-    typer.Option("--seq", parser=whole, metavar="N", help="Tokens per sequence.", rich_help_panel=LAYOUT_PANEL),
-]
+SequenceOption = Annotated[int | None, layout_option("--seq", parser=whole, metavar="N", help="Tokens per sequence.")]
 BatchOption = Annotated[
     str | None,
-    typer.Option(
-        "--global-batch",
-        metavar="N",
-        help="Sequences per optimizer step, or tokens: 512 or '4M tokens'.",
-        rich_help_panel=LAYOUT_PANEL,
-    ),
+    layout_option("--global-batch", metavar="N", help="Sequences per optimizer step, or tokens: 512 or '4M tokens'."),
 ]
 MicroBatchOption = Annotated[
-    int | None,
-    typer.Option(
-        "--micro-batch",
-        parser=whole,
-        metavar="N",
-        help="Sequences per replica and pass.",
-        rich_help_panel=LAYOUT_PANEL,
-    ),
+    int | None, layout_option("--micro-batch", parser=whole, metavar="N", help="Sequences per replica and pass.")
 ]
-TensorOption = Annotated[
-    int | None,
-    typer.Option("--tp", parser=whole, metavar="N", help="Tensor-parallel ranks.", rich_help_panel=LAYOUT_PANEL),
-]
-PipelineOption = Annotated[
-    int | None,
-    typer.Option("--pp", parser=whole, metavar="N", help="Pipeline stages.", rich_help_panel=LAYOUT_PANEL),
-]
-ContextOption = Annotated[
-    int | None,
-    typer.Option("--cp", parser=whole, metavar="N", help="Context-parallel ranks.", rich_help_panel=LAYOUT_PANEL),
-]
-ExpertOption = Annotated[
-    int | None,
-    typer.Option("--ep", parser=whole, metavar="N", help="Expert-parallel ranks.", rich_help_panel=LAYOUT_PANEL),
-]
+TensorOption = Annotated[int | None, layout_option("--tp", parser=whole, metavar="N", help="Tensor-parallel ranks.")]
+PipelineOption = Annotated[int | None, layout_option("--pp", parser=whole, metavar="N", help="Pipeline stages.")]
+ContextOption = Annotated[int | None, layout_option("--cp", parser=whole, metavar="N", help="Context-parallel ranks.")]
+ExpertOption = Annotated[int | None, layout_option("--ep", parser=whole, metavar="N", help="Expert-parallel ranks.")]
 ZeroOption = Annotated[
     int | None,
-    typer.Option(
+    layout_option(
         "--zero",
         min=0,
         max=3,
         metavar="0-3",
         help="What replicas shard: 0 nothing, 1 optimizer, 2 gradients too, 3 all (FSDP).",
-        rich_help_panel=LAYOUT_PANEL,
     ),
 ]
 RecomputeOption = Annotated[
-    Recompute | None,
-    typer.Option("--recompute", case_sensitive=False, help="Activations computed twice.", rich_help_panel=LAYOUT_PANEL),
+    Recompute | None, layout_option("--recompute", case_sensitive=False, help="Activations computed twice.")
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    typer.Option(
-        "--precision",
-        case_sensitive=False,
-        help="Format of the matrix products; bf16 where the chip has it.",
-        rich_help_panel=LAYOUT_PANEL,
+    layout_option(
+        "--precision", case_sensitive=False, help="Format of the matrix products; bf16 where the chip has it."
     ),
 ]
-OptimizerOption = Annotated[
-    Optimizer,
-    typer.Option("--optimizer", case_sensitive=False, help="The optimizer.", rich_help_panel=LAYOUT_PANEL),
-]
+OptimizerOption = Annotated[Optimizer, layout_option("--optimizer", case_sensitive=False, help="The optimizer.")]
 MfuOption = Annotated[
     float | None,
-    typer.Option(
-        "--mfu",
-        parser=fraction,
-        metavar="SHARE",
-        help="Take this MFU (0.4 or 40%) instead of estimating one.",
-        rich_help_panel=LAYOUT_PANEL,
+    layout_option(
+        "--mfu", parser=fraction, metavar="SHARE", help="Take this MFU (0.4 or 40%) instead of estimating one."
     ),
 ]
 AttentionOption = Annotated[
     AttentionFlops,
-    typer.Option(
-        "--attention-flops",
-        case_sensitive=False,
-        help="How FLOPs and MFU count causal attention: half, or in full.",
-        rich_help_panel=LAYOUT_PANEL,
+    layout_option(
+        "--attention-flops", case_sensitive=False, help="How FLOPs and MFU count causal attention: half, or in full."
     ),
 ]
 DeadlineOption = Annotated[
     float | None,
-    typer.Option(
+    job_option(
         "--deadline",
         parser=duration,
         metavar="TIME",
         help="When it must be done: 30d. Without a count, finds the fewest that do it.",
-        rich_help_panel=JOB_PANEL,
     ),
 ]
-CloudOption = Annotated[
-    str | None, typer.Option("--cloud", metavar="NAME", help="Only this cloud's prices.", rich_help_panel=PRICE_PANEL)
-]
+CloudOption = Annotated[str | None, price_option("--cloud", metavar="NAME", help="Only this cloud's prices.")]
 ClassOption = Annotated[
-    CloudClass | None,
-    typer.Option("--class", case_sensitive=False, help="Only sellers of this class.", rich_help_panel=PRICE_PANEL),
+    CloudClass | None, price_option("--class", case_sensitive=False, help="Only sellers of this class.")
 ]
 PlanOption = Annotated[
-    PricePlan | None,
-    typer.Option("--plan", case_sensitive=False, help="On which terms; on-demand.", rich_help_panel=PRICE_PANEL),
+    PricePlan | None, price_option("--plan", case_sensitive=False, help="On which terms; on-demand.")
 ]
 PriceOption = Annotated[
-    float | None,
-    typer.Option(
-        "--price",
-        parser=usd,
-        metavar="USD",
-        help="Your price of one accelerator for one hour.",
-        rich_help_panel=PRICE_PANEL,
-    ),
+    float | None, price_option("--price", parser=usd, metavar="USD", help="Your price of one accelerator for one hour.")
 ]
 
 

@@ -23,6 +23,7 @@ from ..options import (
     complete_accelerator,
     memory,
     naming,
+    panel,
 )
 from ..report.output import deliver
 from .catalog_add import add
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-FILTER_PANEL = "Which ones"
+filter_option = panel("Which ones")
 
 
 class ListSort(StrEnum):
@@ -55,48 +56,30 @@ class PriceSort(StrEnum):
     CLOUD = "cloud"
 
 
-PlanOption = Annotated[
-    PricePlan,
-    typer.Option("--plan", help="The terms of the price.", case_sensitive=False, rich_help_panel=FILTER_PANEL),
-]
+PlanOption = Annotated[PricePlan, filter_option("--plan", help="The terms of the price.", case_sensitive=False)]
 ClassOption = Annotated[
-    CloudClass | None,
-    typer.Option("--class", help="Only sellers of this class.", case_sensitive=False, rich_help_panel=FILTER_PANEL),
+    CloudClass | None, filter_option("--class", help="Only sellers of this class.", case_sensitive=False)
 ]
-CloudOption = Annotated[
-    str | None, typer.Option("--cloud", metavar="NAME", help="Only this cloud.", rich_help_panel=FILTER_PANEL)
-]
+CloudOption = Annotated[str | None, filter_option("--cloud", metavar="NAME", help="Only this cloud.")]
 
 
 @app.command("list")
 def list_accelerators(
-    vendor: Annotated[
-        str | None, typer.Option("--vendor", metavar="NAME", help="Only this vendor.", rich_help_panel=FILTER_PANEL)
-    ] = None,
+    vendor: Annotated[str | None, filter_option("--vendor", metavar="NAME", help="Only this vendor.")] = None,
     architecture: Annotated[
-        str | None,
-        typer.Option("--architecture", metavar="NAME", help="Only this architecture.", rich_help_panel=FILTER_PANEL),
+        str | None, filter_option("--architecture", metavar="NAME", help="Only this architecture.")
     ] = None,
     min_memory: Annotated[
         float | None,
-        typer.Option(
-            "--min-memory",
-            parser=memory,
-            metavar="BYTES",
-            help="At least so much memory, for example 80GB.",
-            rich_help_panel=FILTER_PANEL,
+        filter_option(
+            "--min-memory", parser=memory, metavar="BYTES", help="At least so much memory, for example 80GB."
         ),
     ] = None,
-    priced: Annotated[
-        bool, typer.Option("--priced", help="Only those with a price.", rich_help_panel=FILTER_PANEL)
-    ] = False,
+    priced: Annotated[bool, filter_option("--priced", help="Only those with a price.")] = False,
     plan: PlanOption = PricePlan.ON_DEMAND,
     cloud_class: ClassOption = None,
     sort: Annotated[
-        ListSort,
-        typer.Option(
-            "--sort", help="Largest first; price: cheapest first.", case_sensitive=False, rich_help_panel=FILTER_PANEL
-        ),
+        ListSort, filter_option("--sort", help="Largest first; price: cheapest first.", case_sensitive=False)
     ] = ListSort.FILE,
     format: FormatOption = None,
     output: OutputOption = None,
@@ -176,16 +159,14 @@ def list_prices(
     cloud_class: ClassOption = None,
     plan: Annotated[
         PricePlan | None,
-        typer.Option(
+        filter_option(
             "--plan",
             help="The terms: on-demand where one accelerator is named, all of them else.",
             case_sensitive=False,
-            rich_help_panel=FILTER_PANEL,
         ),
     ] = None,
     sort: Annotated[
-        PriceSort,
-        typer.Option("--sort", help="Order of the offers.", case_sensitive=False, rich_help_panel=FILTER_PANEL),
+        PriceSort, filter_option("--sort", help="Order of the offers.", case_sensitive=False)
     ] = PriceSort.PRICE,
     format: FormatOption = None,
     output: OutputOption = None,

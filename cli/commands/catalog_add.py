@@ -16,11 +16,10 @@ from ...estimators.facts.records import CloudClass, PricePlan
 from ...estimators.names import fold
 from ...estimators.units import GIB, read_bytes_per_s
 from ..clock import today
-from ..options import FormatOption, memory, naming, power, reader, usd
+from ..options import FormatOption, memory, naming, panel, power, reader, usd
 from ..report.output import deliver, write_atomically
 
-CARD_PANEL = "The accelerator"
-PRICE_PANEL = "The price"
+card_option, price_option = panel("The accelerator"), panel("The price")
 
 _bandwidth = reader(read_bytes_per_s)
 
@@ -29,131 +28,70 @@ def add(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A known accelerator, or the id of a new one (lower case, hyphens).")
     ],
-    title: Annotated[
-        str | None, typer.Option("--title", metavar="TEXT", help="Its full name.", rich_help_panel=CARD_PANEL)
-    ] = None,
-    vendor: Annotated[
-        str | None, typer.Option("--vendor", metavar="NAME", help="Who makes it.", rich_help_panel=CARD_PANEL)
-    ] = None,
+    title: Annotated[str | None, card_option("--title", metavar="TEXT", help="Its full name.")] = None,
+    vendor: Annotated[str | None, card_option("--vendor", metavar="NAME", help="Who makes it.")] = None,
     architecture: Annotated[
-        str | None,
-        typer.Option(
-            "--architecture",
-            metavar="NAME",
-            help="Its family; decides which efficiency applies.",
-            rich_help_panel=CARD_PANEL,
-        ),
+        str | None, card_option("--architecture", metavar="NAME", help="Its family; decides which efficiency applies.")
     ] = None,
     size: Annotated[
-        float | None,
-        typer.Option(
-            "--memory", parser=memory, metavar="BYTES", help="As sold, for example 96GiB.", rich_help_panel=CARD_PANEL
-        ),
+        float | None, card_option("--memory", parser=memory, metavar="BYTES", help="As sold, for example 96GiB.")
     ] = None,
     usable: Annotated[
         float | None,
-        typer.Option(
-            "--usable-memory",
-            parser=memory,
-            metavar="BYTES",
-            help="What a program gets; assumed where left out.",
-            rich_help_panel=CARD_PANEL,
+        card_option(
+            "--usable-memory", parser=memory, metavar="BYTES", help="What a program gets; assumed where left out."
         ),
     ] = None,
     bandwidth: Annotated[
-        float | None,
-        typer.Option(
-            "--bandwidth",
-            parser=_bandwidth,
-            metavar="BYTES/S",
-            help="Of its memory, 3.35TB/s.",
-            rich_help_panel=CARD_PANEL,
-        ),
+        float | None, card_option("--bandwidth", parser=_bandwidth, metavar="BYTES/S", help="Of its memory, 3.35TB/s.")
     ] = None,
     dense: Annotated[
         list[str] | None,
-        typer.Option(
+        card_option(
             "--dense",
             metavar="FORMAT=TFLOPS",
             help="A dense peak rate in TFLOP/s, for example bf16=989.4. May be repeated.",
-            rich_help_panel=CARD_PANEL,
         ),
     ] = None,
-    watts: Annotated[
-        float | None,
-        typer.Option("--power", parser=power, metavar="WATTS", help="Maximum, 700W.", rich_help_panel=CARD_PANEL),
-    ] = None,
+    watts: Annotated[float | None, card_option("--power", parser=power, metavar="WATTS", help="Maximum, 700W.")] = None,
     link: Annotated[
-        float | None,
-        typer.Option(
-            "--link",
-            parser=_bandwidth,
-            metavar="BYTES/S",
-            help="To its neighbours, one way.",
-            rich_help_panel=CARD_PANEL,
-        ),
+        float | None, card_option("--link", parser=_bandwidth, metavar="BYTES/S", help="To its neighbours, one way.")
     ] = None,
     link_domain: Annotated[
-        int | None,
-        typer.Option(
-            "--link-domain", metavar="COUNT", min=1, help="How many are joined so.", rich_help_panel=CARD_PANEL
-        ),
+        int | None, card_option("--link-domain", metavar="COUNT", min=1, help="How many are joined so.")
     ] = None,
     per_node: Annotated[
-        int | None,
-        typer.Option("--per-node", metavar="COUNT", min=1, help="How many in one server.", rich_help_panel=CARD_PANEL),
+        int | None, card_option("--per-node", metavar="COUNT", min=1, help="How many in one server.")
     ] = None,
     network: Annotated[
         float | None,
-        typer.Option(
-            "--network",
-            parser=_bandwidth,
-            metavar="BYTES/S",
-            help="Of the server, one way, all cards: 3200Gbit/s.",
-            rich_help_panel=CARD_PANEL,
+        card_option(
+            "--network", parser=_bandwidth, metavar="BYTES/S", help="Of the server, one way, all cards: 3200Gbit/s."
         ),
     ] = None,
     alias: Annotated[
-        list[str] | None,
-        typer.Option("--alias", metavar="NAME", help="A short form. May be repeated.", rich_help_panel=CARD_PANEL),
+        list[str] | None, card_option("--alias", metavar="NAME", help="A short form. May be repeated.")
     ] = None,
     usd_per_hour: Annotated[
-        float | None,
-        typer.Option(
-            "--usd-per-hour",
-            parser=usd,
-            metavar="USD",
-            help="For ONE accelerator and hour.",
-            rich_help_panel=PRICE_PANEL,
-        ),
+        float | None, price_option("--usd-per-hour", parser=usd, metavar="USD", help="For ONE accelerator and hour.")
     ] = None,
-    cloud: Annotated[
-        str | None, typer.Option("--cloud", metavar="NAME", help="Who sells.", rich_help_panel=PRICE_PANEL)
-    ] = None,
+    cloud: Annotated[str | None, price_option("--cloud", metavar="NAME", help="Who sells.")] = None,
     cloud_class: Annotated[
-        CloudClass | None,
-        typer.Option(
-            "--class", help="Of a cloud that we do not know.", case_sensitive=False, rich_help_panel=PRICE_PANEL
-        ),
+        CloudClass | None, price_option("--class", help="Of a cloud that we do not know.", case_sensitive=False)
     ] = None,
     plan: Annotated[
-        PricePlan | None,
-        typer.Option("--plan", help="On-demand where left out.", case_sensitive=False, rich_help_panel=PRICE_PANEL),
+        PricePlan | None, price_option("--plan", help="On-demand where left out.", case_sensitive=False)
     ] = None,
     date: Annotated[
-        str | None,
-        typer.Option("--date", metavar="DATE", help="Of the offer; today where left out.", rich_help_panel=PRICE_PANEL),
+        str | None, price_option("--date", metavar="DATE", help="Of the offer; today where left out.")
     ] = None,
-    region: Annotated[
-        str | None, typer.Option("--region", metavar="NAME", help="Where it holds.", rich_help_panel=PRICE_PANEL)
-    ] = None,
+    region: Annotated[str | None, price_option("--region", metavar="NAME", help="Where it holds.")] = None,
     from_bench: Annotated[
         str | None,
-        typer.Option(
+        card_option(
             "--from-bench",
             metavar="RECORD",
             help="Take memory and rates from a record of `flopwise bench run`: latest, a file, or an id.",
-            rich_help_panel=CARD_PANEL,
         ),
     ] = None,
     source: Annotated[

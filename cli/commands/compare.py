@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
-import typer
-
 from ...estimators import units
 from ...estimators.errors import FlopwiseError, InputError
 from ...estimators.facts.catalog import load_catalog
@@ -16,7 +14,7 @@ from ...estimators.facts.records import CloudClass, PricePlan
 from ...estimators.planning.ranges import read_names, read_values
 from ...estimators.planning.sweep import Order, Row, Seller, Sweep, numbers, sweep
 from ...estimators.training.layout import Precision
-from ..options import CatalogOption, ForceOption, FormatOption, OutputOption, duration, naming, usd, whole
+from ..options import CatalogOption, ForceOption, FormatOption, OutputOption, duration, naming, panel, usd, whole
 from ..report.compare import compare_document, line, size_text
 from ..report.output import choose, deliver
 
@@ -25,7 +23,8 @@ if TYPE_CHECKING:
     from ...estimators.models.shape import ModelShape
     from ...estimators.pricing.quote import Quote
 
-LISTS_PANEL, LIMITS_PANEL, ORDER_PANEL = "What to combine (lists and ranges)", "What limits it", "The table"
+list_option, limit_option = panel("What to combine (lists and ranges)"), panel("What limits it")
+order_option = panel("The table")
 SHOW_EARLY = 20_000  # combinations from which the best so far are shown on stderr
 _Enum = TypeVar("_Enum", bound=StrEnum)
 _DEFAULT_CHIPS, _DEFAULT_COUNTS = "h100-sxm,h200,b200", "8..512x2"
@@ -33,85 +32,39 @@ _DEFAULT_CHIPS, _DEFAULT_COUNTS = "h100-sxm,h200,b200", "8..512x2"
 
 def compare(
     model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="LIST",
-            help="Models or sizes: llama-3-8b,7B or 1B..64Bx2.",
-            rich_help_panel=LISTS_PANEL,
-        ),
+        str, list_option("--model", "-m", metavar="LIST", help="Models or sizes: llama-3-8b,7B or 1B..64Bx2.")
     ],
     tokens: Annotated[
-        str | None,
-        typer.Option(
-            "--tokens",
-            metavar="LIST",
-            help="Tokens to train on: 1T or 100B..1T+100B.",
-            rich_help_panel=LISTS_PANEL,
-        ),
+        str | None, list_option("--tokens", metavar="LIST", help="Tokens to train on: 1T or 100B..1T+100B.")
     ] = None,
     on: Annotated[
-        str,
-        typer.Option(
-            "--on", metavar="LIST", help="Accelerators, with a number or without, or all.", rich_help_panel=LISTS_PANEL
-        ),
+        str, list_option("--on", metavar="LIST", help="Accelerators, with a number or without, or all.")
     ] = _DEFAULT_CHIPS,
     accelerators: Annotated[
-        str | None,
-        typer.Option(
-            "--accelerators",
-            metavar="LIST",
-            help="How many of those without a number: 8..512x2.",
-            rich_help_panel=LISTS_PANEL,
-        ),
+        str | None, list_option("--accelerators", metavar="LIST", help="How many of those without a number: 8..512x2.")
     ] = None,
     cloud: Annotated[
         str | None,
-        typer.Option(
-            "--cloud",
-            metavar="LIST",
-            help="These clouds each, or all; the middle of gpu-clouds where left out.",
-            rich_help_panel=LISTS_PANEL,
+        list_option(
+            "--cloud", metavar="LIST", help="These clouds each, or all; the middle of gpu-clouds where left out."
         ),
     ] = None,
     plan: Annotated[
-        str,
-        typer.Option("--plan", metavar="LIST", help="on-demand, spot, reserved, or all.", rich_help_panel=LISTS_PANEL),
+        str, list_option("--plan", metavar="LIST", help="on-demand, spot, reserved, or all.")
     ] = "on-demand",
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="LIST", help="bf16, fp8, fp4 ...", rich_help_panel=LISTS_PANEL)
-    ] = "bf16",
-    seq: Annotated[
-        int | None,
-        typer.Option("--seq", parser=whole, metavar="N", help="Tokens per sequence.", rich_help_panel=LIMITS_PANEL),
-    ] = None,
+    precision: Annotated[str, list_option("--precision", metavar="LIST", help="bf16, fp8, fp4 ...")] = "bf16",
+    seq: Annotated[int | None, limit_option("--seq", parser=whole, metavar="N", help="Tokens per sequence.")] = None,
     price: Annotated[
-        float | None,
-        typer.Option(
-            "--price",
-            parser=usd,
-            metavar="USD",
-            help="Your price of an accelerator-hour.",
-            rich_help_panel=LIMITS_PANEL,
-        ),
+        float | None, limit_option("--price", parser=usd, metavar="USD", help="Your price of an accelerator-hour.")
     ] = None,
     budget: Annotated[
-        float | None,
-        typer.Option("--budget", parser=usd, metavar="USD", help="Only runs up to it.", rich_help_panel=LIMITS_PANEL),
+        float | None, limit_option("--budget", parser=usd, metavar="USD", help="Only runs up to it.")
     ] = None,
     deadline: Annotated[
-        float | None,
-        typer.Option(
-            "--deadline", parser=duration, metavar="TIME", help="Only runs within it.", rich_help_panel=LIMITS_PANEL
-        ),
+        float | None, limit_option("--deadline", parser=duration, metavar="TIME", help="Only runs within it.")
     ] = None,
-    rank: Annotated[
-        Order, typer.Option("--rank", case_sensitive=False, help="Best first in this.", rich_help_panel=ORDER_PANEL)
-    ] = Order.COST,
-    top: Annotated[
-        int, typer.Option("--top", min=1, max=100_000, metavar="N", help="Rows to show.", rich_help_panel=ORDER_PANEL)
-    ] = 20,
+    rank: Annotated[Order, order_option("--rank", case_sensitive=False, help="Best first in this.")] = Order.COST,
+    top: Annotated[int, order_option("--top", min=1, max=100_000, metavar="N", help="Rows to show.")] = 20,
     format: FormatOption = None,
     output: OutputOption = None,
     force: ForceOption = False,

@@ -24,6 +24,7 @@ from ..options import (
     fraction,
     naming,
     one_of,
+    panel,
     tokens,
     usd,
 )
@@ -34,172 +35,120 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True)
 
-NEED, SOURCE, MAKE, KEEP = "The need", "Where it comes from", "How it is made", "How it is kept"
+need_option, source_option = panel("The need"), panel("Where it comes from")
+making_option, keeping_option = panel("How it is made"), panel("How it is kept")
 
 
 @app.callback()
 def data(
     context: typer.Context,
     tokens_wanted: Annotated[
-        float | None,
-        typer.Option("--tokens", parser=tokens, metavar="N", help="Tokens to train on: 150B.", rich_help_panel=NEED),
+        float | None, need_option("--tokens", parser=tokens, metavar="N", help="Tokens to train on: 150B.")
     ] = None,
     model: Annotated[
         float | None,
-        typer.Option(
+        need_option(
             "--model",
             "-m",
             parser=count,
             metavar="SIZE",
             help="Or the tokens that are best for a model of this size: 7B.",
-            rich_help_panel=NEED,
         ),
     ] = None,
     items: Annotated[
-        float | None,
-        typer.Option("--items", parser=count, metavar="N", help="Or items of one --kind: 100k.", rich_help_panel=NEED),
+        float | None, need_option("--items", parser=count, metavar="N", help="Or items of one --kind: 100k.")
     ] = None,
     pages: Annotated[
-        float | None,
-        typer.Option("--pages", parser=count, metavar="N", help="Or scanned pages to read: 10M.", rich_help_panel=NEED),
+        float | None, need_option("--pages", parser=count, metavar="N", help="Or scanned pages to read: 10M.")
     ] = None,
     speech_hours: Annotated[
-        float | None,
-        typer.Option(
-            "--speech-hours", parser=count, metavar="N", help="Or hours of speech: 20k.", rich_help_panel=NEED
-        ),
+        float | None, need_option("--speech-hours", parser=count, metavar="N", help="Or hours of speech: 20k.")
     ] = None,
     needs: Annotated[
-        Path | None,
-        typer.Option("--needs", metavar="FILE", help="Or many needs from a YAML file.", rich_help_panel=NEED),
+        Path | None, need_option("--needs", metavar="FILE", help="Or many needs from a YAML file.")
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(
+        need_option(
             "--kind",
             metavar="NAME",
             help="classification, ner, box, polygon, segmentation, preference, preference-expert, reasoning, sft, "
             "sft-expert, photo, video-hour, video-minute or book.",
-            rich_help_panel=NEED,
         ),
     ] = None,
     language: Annotated[
-        str | None,
-        typer.Option("--language", "-l", metavar="CODE", help="en, bn, Bengali, ...; en.", rich_help_panel=NEED),
+        str | None, need_option("--language", "-l", metavar="CODE", help="en, bn, Bengali, ...; en.")
     ] = None,
     domain: Annotated[
         str | None,
-        typer.Option(
+        need_option(
             "--domain",
             metavar="NAME",
             help="web, code, math, science, books, legal, finance, biomedical, encyclopedia, documents or synthetic.",
-            rich_help_panel=NEED,
         ),
     ] = None,
     have: Annotated[
-        float | None,
-        typer.Option(
-            "--have", parser=count, metavar="N", help="Unique tokens or items you have: 20B.", rich_help_panel=SOURCE
-        ),
+        float | None, source_option("--have", parser=count, metavar="N", help="Unique tokens or items you have: 20B.")
     ] = None,
     epochs: Annotated[
-        float | None,
-        typer.Option(
-            "--epochs", parser=count, metavar="N", help="Most passes over the data; 4.", rich_help_panel=SOURCE
-        ),
+        float | None, source_option("--epochs", parser=count, metavar="N", help="Most passes over the data; 4.")
     ] = None,
     licence: Annotated[
-        Policy | None,
-        typer.Option(
-            "--licence", case_sensitive=False, help="Which open sets count; commercial.", rich_help_panel=SOURCE
-        ),
+        Policy | None, source_option("--licence", case_sensitive=False, help="Which open sets count; commercial.")
     ] = None,
-    no_open_sets: Annotated[
-        bool, typer.Option("--no-open-sets", help="Count no open set at all.", rich_help_panel=SOURCE)
-    ] = False,
+    no_open_sets: Annotated[bool, source_option("--no-open-sets", help="Count no open set at all.")] = False,
     filter_domain: Annotated[
-        bool,
-        typer.Option(
-            "--filter", help="Pay for a domain filter over the open sets that are used.", rich_help_panel=SOURCE
-        ),
+        bool, source_option("--filter", help="Pay for a domain filter over the open sets that are used.")
     ] = False,
-    dedup: Annotated[
-        bool,
-        typer.Option("--dedup", help="Pay for removing near-duplicates too.", rich_help_panel=SOURCE),
-    ] = False,
+    dedup: Annotated[bool, source_option("--dedup", help="Pay for removing near-duplicates too.")] = False,
     close: Annotated[
-        Way | None,
-        typer.Option("--close", case_sensitive=False, help="How what is missing is had.", rich_help_panel=MAKE),
+        Way | None, making_option("--close", case_sensitive=False, help="How what is missing is had.")
     ] = None,
-    by: Annotated[
-        By | None, typer.Option("--by", case_sensitive=False, help="Who labels; people.", rich_help_panel=MAKE)
-    ] = None,
+    by: Annotated[By | None, making_option("--by", case_sensitive=False, help="Who labels; people.")] = None,
     votes: Annotated[
-        float | None,
-        typer.Option("--votes", parser=count, metavar="N", help="Answers per item.", rich_help_panel=MAKE),
+        float | None, making_option("--votes", parser=count, metavar="N", help="Answers per item.")
     ] = None,
     annotators: Annotated[
-        float | None,
-        typer.Option("--annotators", parser=count, metavar="N", help="People who label.", rich_help_panel=MAKE),
+        float | None, making_option("--annotators", parser=count, metavar="N", help="People who label.")
     ] = None,
     active_learning: Annotated[
         float | None,
-        typer.Option(
+        making_option(
             "--active-learning",
             parser=fraction,
             metavar="SHARE",
             help="Items that need no label because a model chooses: 30%.",
-            rich_help_panel=MAKE,
         ),
     ] = None,
     generator: Annotated[
-        str | None,
-        typer.Option("--generator", metavar="MODEL", help="Open model that writes; qwen3-8b.", rich_help_panel=MAKE),
+        str | None, making_option("--generator", metavar="MODEL", help="Open model that writes; qwen3-8b.")
     ] = None,
-    api: Annotated[
-        str | None, typer.Option("--api", metavar="MODEL", help="API that writes; gpt-5-mini.", rich_help_panel=MAKE)
-    ] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Take the API's batch price.", rich_help_panel=MAKE)] = False,
+    api: Annotated[str | None, making_option("--api", metavar="MODEL", help="API that writes; gpt-5-mini.")] = None,
+    batch: Annotated[bool, making_option("--batch", help="Take the API's batch price.")] = False,
     keep_rate: Annotated[
         float | None,
-        typer.Option(
-            "--keep-rate",
-            parser=fraction,
-            metavar="SHARE",
-            help="Of synthetic text that survives filtering; 50%.",
-            rich_help_panel=MAKE,
+        making_option(
+            "--keep-rate", parser=fraction, metavar="SHARE", help="Of synthetic text that survives filtering; 50%."
         ),
     ] = None,
-    on: Annotated[
-        str | None,
-        typer.Option("--on", metavar="CHIP[:N]", help="Your chips; h100-sxm:8.", rich_help_panel=MAKE),
-    ] = None,
+    on: Annotated[str | None, making_option("--on", metavar="CHIP[:N]", help="Your chips; h100-sxm:8.")] = None,
     price: Annotated[
-        float | None,
-        typer.Option("--price", parser=usd, metavar="USD", help="Price of one chip an hour.", rich_help_panel=MAKE),
+        float | None, making_option("--price", parser=usd, metavar="USD", help="Price of one chip an hour.")
     ] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option(
+        keeping_option(
             "--tokenizer",
             metavar="NAME",
             help="llama-3, llama-2, llama-4, o200k, cl100k, gpt2, qwen or tekken; llama-3.",
-            rich_help_panel=KEEP,
         ),
     ] = None,
     months: Annotated[
-        float | None,
-        typer.Option(
-            "--months", metavar="N", min=0, help="How long it is kept; 12. 0 keeps nothing.", rich_help_panel=KEEP
-        ),
+        float | None, keeping_option("--months", metavar="N", min=0, help="How long it is kept; 12. 0 keeps nothing.")
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", metavar="NAME", help="s3, r2 or b2; s3.", rich_help_panel=KEEP),
-    ] = None,
+    store: Annotated[str | None, keeping_option("--store", metavar="NAME", help="s3, r2 or b2; s3.")] = None,
     egress: Annotated[
-        float | None,
-        typer.Option("--egress", metavar="N", min=0, help="How often it is taken out whole; 0.", rich_help_panel=KEEP),
+        float | None, keeping_option("--egress", metavar="N", min=0, help="How often it is taken out whole; 0.")
     ] = None,
     all_sets: Annotated[bool, typer.Option("--all", help="List the sets that are not needed too.")] = False,
     format: FormatOption = None,

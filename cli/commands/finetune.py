@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ...estimators.errors import DoesNotFit, InputError
 from ...estimators.facts.catalog import load_catalog
 from ...estimators.facts.finetune import load_finetune_defaults
@@ -39,12 +37,11 @@ from ..options import (
 from ..report.finetune import finetune_document
 from ..report.output import choose, deliver
 from ..training_options import (
-    JOB_PANEL,
-    LAYOUT_PANEL,
     ClassOption,
     CloudOption,
     MicroBatchOption,
     ModelOption,
+    OptimizerOption,
     PlanOption,
     PrecisionOption,
     PriceAsked,
@@ -54,6 +51,8 @@ from ..training_options import (
     ZeroOption,
     accelerators_of,
     files,
+    job_option,
+    layout_option,
     price_of,
     price_steps,
     read_batch,
@@ -67,68 +66,40 @@ _per_example = reader(lambda text: read_count(text, "a number of tokens", "500 o
 _epochs = reader(lambda text: read_count(text, "a number of epochs", "3"))
 
 TokensOption = Annotated[
-    float | None,
-    typer.Option(
-        "--tokens", parser=_per_example, metavar="N", help="Tokens of the data set: 100M.", rich_help_panel=JOB_PANEL
-    ),
+    float | None, job_option("--tokens", parser=_per_example, metavar="N", help="Tokens of the data set: 100M.")
 ]
 ExamplesOption = Annotated[
-    float | None,
-    typer.Option(
-        "--examples", parser=_items, metavar="N", help="Examples of the data set: 50k.", rich_help_panel=JOB_PANEL
-    ),
+    float | None, job_option("--examples", parser=_items, metavar="N", help="Examples of the data set: 50k.")
 ]
 PerExampleOption = Annotated[
     float | None,
-    typer.Option(
-        "--tokens-per-example",
-        parser=_per_example,
-        metavar="N",
-        help="Tokens of a mean example, prompt included.",
-        rich_help_panel=JOB_PANEL,
+    job_option(
+        "--tokens-per-example", parser=_per_example, metavar="N", help="Tokens of a mean example, prompt included."
     ),
 ]
-MethodOption = Annotated[
-    Method, typer.Option("--method", case_sensitive=False, help="What is trained.", rich_help_panel=JOB_PANEL)
-]
+MethodOption = Annotated[Method, job_option("--method", case_sensitive=False, help="What is trained.")]
 OnOption = Annotated[
     str | None,
-    typer.Option(
+    job_option(
         "--on",
         metavar="CHIP[:N]",
         help="Accelerator and how many of them; the smallest GPU that holds it where left out.",
-        rich_help_panel=JOB_PANEL,
     ),
 ]
 EpochsOption = Annotated[
-    float | None,
-    typer.Option("--epochs", parser=_epochs, metavar="N", help="Times over the data; 3.", rich_help_panel=JOB_PANEL),
+    float | None, job_option("--epochs", parser=_epochs, metavar="N", help="Times over the data; 3.")
 ]
-RankOption = Annotated[
-    int | None,
-    typer.Option("--rank", parser=whole, metavar="N", help="Rank of the adapters; 16.", rich_help_panel=JOB_PANEL),
-]
+RankOption = Annotated[int | None, job_option("--rank", parser=whole, metavar="N", help="Rank of the adapters; 16.")]
 TargetsOption = Annotated[
     str | None,
-    typer.Option(
+    job_option(
         "--targets",
         metavar="GROUPS",
         help="What gets adapters: attention, mlp, head or all, joined by commas; attention,mlp.",
-        rich_help_panel=JOB_PANEL,
     ),
 ]
-PackedOption = Annotated[
-    bool,
-    typer.Option("--packed", help="Join examples into full sequences instead of padding.", rich_help_panel=JOB_PANEL),
-]
-BatchOption = Annotated[
-    str | None,
-    typer.Option("--global-batch", metavar="N", help="Sequences per optimizer step.", rich_help_panel=LAYOUT_PANEL),
-]
-OptimizerOption = Annotated[
-    Optimizer,
-    typer.Option("--optimizer", case_sensitive=False, help="The optimizer.", rich_help_panel=LAYOUT_PANEL),
-]
+PackedOption = Annotated[bool, job_option("--packed", help="Join examples into full sequences instead of padding.")]
+BatchOption = Annotated[str | None, layout_option("--global-batch", metavar="N", help="Sequences per optimizer step.")]
 
 
 def finetune(

@@ -23,7 +23,17 @@ from ...estimators.training.layout import (
     Zero,
 )
 from ...estimators.units import show_bytes
-from ..options import CatalogOption, ExplainOption, ForceOption, FormatOption, OutputOption, naming, one_of, whole
+from ..options import (
+    CatalogOption,
+    ExplainOption,
+    ForceOption,
+    FormatOption,
+    OutputOption,
+    naming,
+    one_of,
+    panel,
+    whole,
+)
 from ..report.document import Assumption, Document, Facts
 from ..report.memory import (
     adapter_words,
@@ -39,8 +49,6 @@ from ..report.memory import (
 from ..report.output import choose, deliver
 from ..report.training import risk_text
 from ..training_options import (
-    JOB_PANEL,
-    LAYOUT_PANEL,
     BatchOption,
     ContextOption,
     ExpertOption,
@@ -55,6 +63,8 @@ from ..training_options import (
     ZeroOption,
     accelerators_of,
     files,
+    job_option,
+    layout_option,
     read_batch,
 )
 
@@ -66,91 +76,52 @@ if TYPE_CHECKING:
     from ...estimators.models.shape import ModelShape
 
 NF4_BITS = 4.5  # 4 bits and one fp32 scale per 64 weights (arXiv:2305.14314, section 3)
-INFERENCE_PANEL = "Inference besides"
+inference_option = panel("Inference besides")
 
 OnOption = Annotated[
     str | None,
-    typer.Option(
+    job_option(
         "--on",
         metavar="CHIP[:N]",
         help="Accelerator and how many of them: h100-sxm:8. Left out, every chip that holds it is listed.",
-        rich_help_panel=JOB_PANEL,
     ),
 ]
 LoraOption = Annotated[
-    int | None,
-    typer.Option(
-        "--lora", parser=whole, metavar="RANK", help="Train adapters of this rank.", rich_help_panel=JOB_PANEL
-    ),
+    int | None, job_option("--lora", parser=whole, metavar="RANK", help="Train adapters of this rank.")
 ]
 QloraOption = Annotated[
-    int | None,
-    typer.Option(
-        "--qlora",
-        parser=whole,
-        metavar="RANK",
-        help="The same on a base frozen in 4 bits (NF4).",
-        rich_help_panel=JOB_PANEL,
-    ),
+    int | None, job_option("--qlora", parser=whole, metavar="RANK", help="The same on a base frozen in 4 bits (NF4).")
 ]
 InterleaveOption = Annotated[
-    int | None,
-    typer.Option(
-        "--interleave",
-        parser=whole,
-        metavar="N",
-        help="Virtual pipeline stages per rank.",
-        rich_help_panel=LAYOUT_PANEL,
-    ),
+    int | None, layout_option("--interleave", parser=whole, metavar="N", help="Virtual pipeline stages per rank.")
 ]
 FrameworkOption = Annotated[
     Framework | None,
-    typer.Option(
-        "--framework",
-        case_sensitive=False,
-        help="The software whose habits count; the usual one where left out.",
-        rich_help_panel=LAYOUT_PANEL,
+    layout_option(
+        "--framework", case_sensitive=False, help="The software whose habits count; the usual one where left out."
     ),
 ]
-PureOption = Annotated[
-    bool,
-    typer.Option(
-        "--pure", help="Weights and states in the compute format, no fp32 copy.", rich_help_panel=LAYOUT_PANEL
-    ),
-]
+PureOption = Annotated[bool, layout_option("--pure", help="Weights and states in the compute format, no fp32 copy.")]
 OffloadOption = Annotated[
     list[Offload] | None,
-    typer.Option(
-        "--offload",
-        case_sensitive=False,
-        help="What is kept in host memory. May be repeated.",
-        rich_help_panel=LAYOUT_PANEL,
-    ),
+    layout_option("--offload", case_sensitive=False, help="What is kept in host memory. May be repeated."),
 ]
 KindOption = Annotated[
     MemoryKind,
-    typer.Option(
+    layout_option(
         "--kind",
         case_sensitive=False,
         help="Which peak: live tensors, what PyTorch reserves, or what nvidia-smi shows.",
-        rich_help_panel=LAYOUT_PANEL,
     ),
 ]
 CacheContextOption = Annotated[
     int | None,
-    typer.Option(
-        "--context",
-        parser=whole,
-        metavar="N",
-        help="Show the key-value cache of sequences of N tokens too.",
-        rich_help_panel=INFERENCE_PANEL,
+    inference_option(
+        "--context", parser=whole, metavar="N", help="Show the key-value cache of sequences of N tokens too."
     ),
 ]
 CacheBatchOption = Annotated[
-    int | None,
-    typer.Option(
-        "--batch", parser=whole, metavar="N", help="Sequences in that cache; 1.", rich_help_panel=INFERENCE_PANEL
-    ),
+    int | None, inference_option("--batch", parser=whole, metavar="N", help="Sequences in that cache; 1.")
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="List every accelerator that holds it.")]
 

@@ -18,6 +18,7 @@ from ..options import (
     complete_model,
     count,
     naming,
+    panel,
     whole,
 )
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-FILTER_PANEL = "Which ones"
+filter_option = panel("Which ones")
 
 
 class Sort(StrEnum):
@@ -44,37 +45,19 @@ class Sort(StrEnum):
 @app.command("list")
 def list_models(
     family: Annotated[
-        str | None,
-        typer.Option(
-            "--family", metavar="NAME", help="Only these families: Llama, or Llama 3.", rich_help_panel=FILTER_PANEL
-        ),
+        str | None, filter_option("--family", metavar="NAME", help="Only these families: Llama, or Llama 3.")
     ] = None,
-    kind: Annotated[
-        ModelKind | None,
-        typer.Option("--kind", case_sensitive=False, help="Only this kind.", rich_help_panel=FILTER_PANEL),
-    ] = None,
-    mixtures: Annotated[
-        bool, typer.Option("--mixtures", help="Only mixtures of experts.", rich_help_panel=FILTER_PANEL)
-    ] = False,
+    kind: Annotated[ModelKind | None, filter_option("--kind", case_sensitive=False, help="Only this kind.")] = None,
+    mixtures: Annotated[bool, filter_option("--mixtures", help="Only mixtures of experts.")] = False,
     min_size: Annotated[
         float | None,
-        typer.Option(
-            "--min-size",
-            parser=count,
-            metavar="N",
-            help="At least so many parameters, for example 7B.",
-            rich_help_panel=FILTER_PANEL,
-        ),
+        filter_option("--min-size", parser=count, metavar="N", help="At least so many parameters, for example 7B."),
     ] = None,
     max_size: Annotated[
-        float | None,
-        typer.Option(
-            "--max-size", parser=count, metavar="N", help="At most so many parameters.", rich_help_panel=FILTER_PANEL
-        ),
+        float | None, filter_option("--max-size", parser=count, metavar="N", help="At most so many parameters.")
     ] = None,
     sort: Annotated[
-        Sort,
-        typer.Option("--sort", case_sensitive=False, help="Largest first; name: A to Z.", rich_help_panel=FILTER_PANEL),
+        Sort, filter_option("--sort", case_sensitive=False, help="Largest first; name: A to Z.")
     ] = Sort.FILE,
     format: FormatOption = None,
     output: OutputOption = None,

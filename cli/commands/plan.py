@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ...estimators import units
 from ...estimators.errors import InputError
 from ...estimators.facts.catalog import load_catalog
@@ -26,10 +24,12 @@ from ..options import (
     complete_accelerator,
     complete_model,
     duration,
+    facts_option,
     flops,
     fraction,
     naming,
     one_of,
+    panel,
     tokens,
     usd,
     whole,
@@ -45,126 +45,85 @@ if TYPE_CHECKING:
     from ...estimators.planning.data_side import DataSide
     from ...estimators.planning.search import Plan
 
-WANTED_PANEL, LIMITS_PANEL, MONEY_PANEL = "What you want", "What limits it", "The money"
+wanted_option, limit_option, money_option = panel("What you want"), panel("What limits it"), panel("The money")
 
 
 def plan(
     budget: Annotated[
-        float | None,
-        typer.Option(
-            "--budget", "-b", parser=usd, metavar="USD", help="All the money: 50k.", rich_help_panel=LIMITS_PANEL
-        ),
+        float | None, limit_option("--budget", "-b", parser=usd, metavar="USD", help="All the money: 50k.")
     ] = None,
     deadline: Annotated[
-        float | None,
-        typer.Option(
-            "--deadline",
-            parser=duration,
-            metavar="TIME",
-            help="The main run ends within: 30d.",
-            rich_help_panel=LIMITS_PANEL,
-        ),
+        float | None, limit_option("--deadline", parser=duration, metavar="TIME", help="The main run ends within: 30d.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
+        wanted_option(
             "--model",
             "-m",
             metavar="MODEL",
             help="Fix the model: a name, a config.json, or a size such as 7B.",
             autocompletion=complete_model,
-            rich_help_panel=WANTED_PANEL,
         ),
     ] = None,
     tokens: Annotated[
-        float | None,
-        typer.Option(
-            "--tokens",
-            parser=tokens,
-            metavar="N",
-            help="Fix the tokens trained on: 300B.",
-            rich_help_panel=WANTED_PANEL,
-        ),
+        float | None, wanted_option("--tokens", parser=tokens, metavar="N", help="Fix the tokens trained on: 300B.")
     ] = None,
     target_loss: Annotated[
-        float | None,
-        typer.Option(
-            "--target-loss", metavar="NATS", help="Reach this loss, in nats per token.", rich_help_panel=WANTED_PANEL
-        ),
+        float | None, wanted_option("--target-loss", metavar="NATS", help="Reach this loss, in nats per token.")
     ] = None,
     compute: Annotated[
-        float | None,
-        typer.Option(
-            "--compute",
-            parser=flops,
-            metavar="FLOP",
-            help="Spend this compute (6ND): 1e22.",
-            rich_help_panel=WANTED_PANEL,
-        ),
+        float | None, wanted_option("--compute", parser=flops, metavar="FLOP", help="Spend this compute (6ND): 1e22.")
     ] = None,
     inference_tokens: Annotated[
         float | None,
-        typer.Option(
+        wanted_option(
             "--inference-tokens",
             parser=tokens,
             metavar="N",
             help="Tokens it will serve in its life; the money pays for them too.",
-            rich_help_panel=WANTED_PANEL,
         ),
     ] = None,
     objective: Annotated[
-        Objective | None,
-        typer.Option("--objective", case_sensitive=False, help="What to make best.", rich_help_panel=WANTED_PANEL),
+        Objective | None, wanted_option("--objective", case_sensitive=False, help="What to make best.")
     ] = None,
     unique_tokens: Annotated[
         float | None,
-        typer.Option(
-            "--unique-tokens",
-            parser=tokens,
-            metavar="N",
-            help="Different tokens there are; more are repeats.",
-            rich_help_panel=LIMITS_PANEL,
+        limit_option(
+            "--unique-tokens", parser=tokens, metavar="N", help="Different tokens there are; more are repeats."
         ),
     ] = None,
     data_plan: Annotated[
         Path | None,
-        typer.Option(
+        limit_option(
             "--data-plan",
             metavar="FILE",
             help="Your data needs (as for `data --needs`): they say how many different tokens there are.",
-            rich_help_panel=LIMITS_PANEL,
         ),
     ] = None,
     data_price: Annotated[
         float | None,
-        typer.Option(
+        money_option(
             "--data-price",
             parser=usd,
             metavar="USD",
             help="A million new unique tokens; the cheapest way of `flopwise data`.",
-            rich_help_panel=MONEY_PANEL,
         ),
     ] = None,
     costs: Annotated[
-        list[Path] | None,
-        typer.Option("--costs", metavar="FILE", help="Your own unit costs of data.", rich_help_panel="Facts"),
+        list[Path] | None, facts_option("--costs", metavar="FILE", help="Your own unit costs of data.")
     ] = None,
     accelerator: Annotated[
         str | None,
-        typer.Option(
+        limit_option(
             "--accelerator",
             "-a",
             metavar="CHIP[:N]",
             help="Only this accelerator, or exactly so many: h100:64.",
             autocompletion=complete_accelerator,
-            rich_help_panel=LIMITS_PANEL,
         ),
     ] = None,
     max_accelerators: Annotated[
-        int | None,
-        typer.Option(
-            "--max-accelerators", parser=whole, metavar="N", help="At most so many.", rich_help_panel=LIMITS_PANEL
-        ),
+        int | None, limit_option("--max-accelerators", parser=whole, metavar="N", help="At most so many.")
     ] = None,
     cloud: CloudOption = None,
     cloud_class: ClassOption = None,
@@ -172,29 +131,20 @@ def plan(
     price: PriceOption = None,
     reserve: Annotated[
         list[str] | None,
-        typer.Option(
+        money_option(
             "--reserve",
             metavar="NAME=PERCENT",
             help="Keep this share of the money back: contingency=15. May be repeated; 0 removes one.",
-            rich_help_panel=MONEY_PANEL,
         ),
     ] = None,
     no_reserves: Annotated[
-        bool,
-        typer.Option("--no-reserves", help="Keep nothing back but what --reserve names.", rich_help_panel=MONEY_PANEL),
+        bool, money_option("--no-reserves", help="Keep nothing back but what --reserve names.")
     ] = False,
-    law: Annotated[
-        str | None,
-        typer.Option("--law", metavar="NAME", help="The scaling law; besiroglu.", rich_help_panel=WANTED_PANEL),
-    ] = None,
+    law: Annotated[str | None, wanted_option("--law", metavar="NAME", help="The scaling law; besiroglu.")] = None,
     detour: Annotated[
         float | None,
-        typer.Option(
-            "--detour",
-            parser=fraction,
-            metavar="SHARE",
-            help="Compute that may be wasted for a smaller model; 5%.",
-            rich_help_panel=WANTED_PANEL,
+        wanted_option(
+            "--detour", parser=fraction, metavar="SHARE", help="Compute that may be wasted for a smaller model; 5%."
         ),
     ] = None,
     precision: PrecisionOption = None,

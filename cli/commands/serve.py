@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ...estimators import units
 from ...estimators.errors import InputError
 from ...estimators.facts.catalog import load_catalog
@@ -31,6 +29,7 @@ from ..options import (
     fraction,
     naming,
     one_of,
+    panel,
     tokens,
     whole,
 )
@@ -50,121 +49,74 @@ if TYPE_CHECKING:
     from ...estimators.facts.serving import ServingRules
     from ...estimators.models.resolve import ResolvedModel
 
-LOAD, LIMITS, HOW = "The load", "The targets; 90 % of requests must meet them", "How it is served"
+load_option, limit_option = panel("The load"), panel("The targets; 90 % of requests must meet them")
+how_option = panel("How it is served")
 
 
 def serve(
     model: ModelOption,
     on: Annotated[
         str | None,
-        typer.Option(
+        how_option(
             "--on",
             metavar="CHIP[:N]",
             help="Accelerator, and at most how many; every priced one is ranked where left out.",
             autocompletion=complete_accelerator,
-            rich_help_panel=HOW,
         ),
     ] = None,
     requests_per_second: Annotated[
-        float | None,
-        typer.Option(
-            "--requests-per-second", "--rps", parser=count, metavar="N", help="Peak load.", rich_help_panel=LOAD
-        ),
+        float | None, load_option("--requests-per-second", "--rps", parser=count, metavar="N", help="Peak load.")
     ] = None,
     users: Annotated[
-        float | None,
-        typer.Option("--users", parser=count, metavar="N", help="People active at the peak.", rich_help_panel=LOAD),
+        float | None, load_option("--users", parser=count, metavar="N", help="People active at the peak.")
     ] = None,
     concurrency: Annotated[
-        float | None,
-        typer.Option(
-            "--concurrency", parser=count, metavar="N", help="Requests in flight at once.", rich_help_panel=LOAD
-        ),
+        float | None, load_option("--concurrency", parser=count, metavar="N", help="Requests in flight at once.")
     ] = None,
     input_tokens: Annotated[
-        float | None,
-        typer.Option("--input-tokens", parser=tokens, metavar="N", help="Mean prompt.", rich_help_panel=LOAD),
+        float | None, load_option("--input-tokens", parser=tokens, metavar="N", help="Mean prompt.")
     ] = None,
     output_tokens: Annotated[
-        float | None,
-        typer.Option("--output-tokens", parser=tokens, metavar="N", help="Mean answer.", rich_help_panel=LOAD),
+        float | None, load_option("--output-tokens", parser=tokens, metavar="N", help="Mean answer.")
     ] = None,
     cached: Annotated[
         float | None,
-        typer.Option(
-            "--cached",
-            parser=fraction,
-            metavar="SHARE",
-            help="Share of prompts in the prefix cache.",
-            rich_help_panel=LOAD,
-        ),
+        load_option("--cached", parser=fraction, metavar="SHARE", help="Share of prompts in the prefix cache."),
     ] = None,
     peak_over_mean: Annotated[
-        float | None,
-        typer.Option(
-            "--peak-over-mean", metavar="N", help="Peak of the day over its mean, 1 to 2.", rich_help_panel=LOAD
-        ),
+        float | None, load_option("--peak-over-mean", metavar="N", help="Peak of the day over its mean, 1 to 2.")
     ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="A batch job: --tokens to write, no targets.", rich_help_panel=LOAD)
-    ] = False,
+    offline: Annotated[bool, load_option("--offline", help="A batch job: --tokens to write, no targets.")] = False,
     job_tokens: Annotated[
-        float | None,
-        typer.Option(
-            "--tokens", parser=tokens, metavar="N", help="Output tokens of the batch job.", rich_help_panel=LOAD
-        ),
+        float | None, load_option("--tokens", parser=tokens, metavar="N", help="Output tokens of the batch job.")
     ] = None,
     ttft: Annotated[
-        float | None,
-        typer.Option("--ttft", parser=duration, metavar="TIME", help="To the first token: 2s.", rich_help_panel=LIMITS),
+        float | None, limit_option("--ttft", parser=duration, metavar="TIME", help="To the first token: 2s.")
     ] = None,
     tpot: Annotated[
         float | None,
-        typer.Option(
-            "--tpot",
-            parser=duration,
-            metavar="TIME",
-            help="Per output token after the first: 50ms.",
-            rich_help_panel=LIMITS,
-        ),
+        limit_option("--tpot", parser=duration, metavar="TIME", help="Per output token after the first: 50ms."),
     ] = None,
     quant: Annotated[
-        str | None,
-        typer.Option("--quant", metavar="FORMAT", help="Weights: bf16, fp8, int4, Q4_K_M, ...", rich_help_panel=HOW),
+        str | None, how_option("--quant", metavar="FORMAT", help="Weights: bf16, fp8, int4, Q4_K_M, ...")
     ] = None,
-    kv_quant: Annotated[
-        str | None, typer.Option("--kv-quant", metavar="FORMAT", help="Cache: bf16, fp8, ...", rich_help_panel=HOW)
-    ] = None,
+    kv_quant: Annotated[str | None, how_option("--kv-quant", metavar="FORMAT", help="Cache: bf16, fp8, ...")] = None,
     engine: Annotated[
-        str | None,
-        typer.Option(
-            "--engine", metavar="NAME", help="vllm, sglang, tensorrt-llm, llama.cpp, ...", rich_help_panel=HOW
-        ),
+        str | None, how_option("--engine", metavar="NAME", help="vllm, sglang, tensorrt-llm, llama.cpp, ...")
     ] = None,
-    tp: Annotated[
-        int | None,
-        typer.Option("--tp", parser=whole, metavar="N", help="Chips that share a replica.", rich_help_panel=HOW),
-    ] = None,
+    tp: Annotated[int | None, how_option("--tp", parser=whole, metavar="N", help="Chips that share a replica.")] = None,
     draft_tokens: Annotated[
-        int | None,
-        typer.Option("--draft-tokens", metavar="N", help="Speculative decoding: tokens drafted.", rich_help_panel=HOW),
+        int | None, how_option("--draft-tokens", metavar="N", help="Speculative decoding: tokens drafted.")
     ] = None,
     acceptance: Annotated[
-        float | None,
-        typer.Option("--acceptance", parser=fraction, metavar="SHARE", help="Drafts accepted.", rich_help_panel=HOW),
+        float | None, how_option("--acceptance", parser=fraction, metavar="SHARE", help="Drafts accepted.")
     ] = None,
-    disaggregated: Annotated[
-        bool, typer.Option("--disaggregated", help="Prompts on chips of their own.", rich_help_panel=HOW)
-    ] = False,
+    disaggregated: Annotated[bool, how_option("--disaggregated", help="Prompts on chips of their own.")] = False,
     headroom: Annotated[
-        float | None,
-        typer.Option(
-            "--headroom", parser=fraction, metavar="SHARE", help="Capacity that the peak may use.", rich_help_panel=HOW
-        ),
+        float | None, how_option("--headroom", parser=fraction, metavar="SHARE", help="Capacity that the peak may use.")
     ] = None,
     api: Annotated[
-        list[str] | None,
-        typer.Option("--api", metavar="MODEL", help="Compare with this API; may be repeated.", rich_help_panel=LOAD),
+        list[str] | None, load_option("--api", metavar="MODEL", help="Compare with this API; may be repeated.")
     ] = None,
     cloud: CloudOption = None,
     cloud_class: ClassOption = None,
