@@ -50,7 +50,8 @@ def _missing(error: typer.TyperException, path: str, arguments: Sequence[str]) -
     parameter: Any = getattr(error, "param", None)
     name = _name(parameter) if parameter is not None else "a parameter"
     bare = [*arguments[len(path.split()) - 1 :], "-"][0]  # "flopwise train llama-3-8b"
-    if name.startswith("-") and not bare.startswith("-"):
+    takes_bare = any(each.param_type_name == "argument" for each in _parameters(getattr(error, "ctx", None)))
+    if name.startswith("-") and not bare.startswith("-") and not takes_bare:
         return f"`{path}` needs {name} in front of '{bare}': write `{path} {name} {bare}`."
     choices = [str(getattr(each, "value", each)) for each in getattr(getattr(parameter, "type", None), "choices", ())]
     what = f" (one of {', '.join(choices)})" if choices else ""

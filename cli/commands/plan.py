@@ -116,6 +116,7 @@ def plan(
         str | None,
         limit_option(
             "--accelerator",
+            "--on",
             "-a",
             metavar="CHIP[:N]",
             help="Only this accelerator, or exactly so many: h100:64.",
