@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .device import Bench
 
 SUITE = "attention"
+_CHECKED_QUERIES = 256
 
 
 def trials(scope: Scope) -> Iterator[Trial]:
@@ -65,14 +66,14 @@ def _build(
     torch = bench.torch
     functional = torch.nn.functional
     dtype = torch.float32 if format == "fp32" else torch.bfloat16
-    q, k, v = (bench.random(batch, heads, tokens, dim, dtype=dtype).requires_grad_() for _ in range(3))
 
     def forward() -> Any:
         return functional.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
 
     try:
+        q, k, v = (bench.random(batch, heads, tokens, dim, dtype=dtype).requires_grad_() for _ in range(3))
         out = forward()
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError, TypeError) as error:
         if bench.is_out_of_memory(error):
             raise
         raise Unsupported(str(error).partition("\n")[0][:160]) from None
@@ -82,17 +83,21 @@ def _build(
         return torch.autograd.grad(out, (q, k, v), gradient, retain_graph=True)
 
     def check() -> float:
-        one = [t[:1, :1].detach().cpu().double().requires_grad_() for t in (q, k, v)]
+        # A row of the output, and the gradient of its query, need that query only: some will do for long sequences.
+        step = 1 if bench.is_cpu else max(1, tokens // _CHECKED_QUERIES)
+        one = [t[:1, :1].detach().cpu().double() for t in (q, k, v)]
+        one[0] = one[0][:, :, ::step].clone().requires_grad_()
         scores = one[0] @ one[1].transpose(-1, -2) / dim**0.5
         if is_causal:
-            hidden = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
+            places = torch.arange(tokens)
+            hidden = places[None, :] > places[::step, None]
             scores = scores.masked_fill(hidden, float("-inf"))
         wanted = scores.softmax(-1) @ one[2]
         if direction == "forward":
-            found = forward()[:1, :1].detach().cpu().double()
+            found = forward()[:1, :1, ::step].detach().cpu().double()
         else:
-            found = backward()[0][:1, :1].cpu().double()
-            wanted = torch.autograd.grad(wanted, one[0], gradient[:1, :1].cpu().double())[0]
+            found = backward()[0][:1, :1, ::step].cpu().double()
+            wanted = torch.autograd.grad(wanted, one[0], gradient[:1, :1, ::step].cpu().double())[0]
         return float(((found - wanted).abs().max() / wanted.abs().max()).detach())
 
     def run_forward() -> Any:

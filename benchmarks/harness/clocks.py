@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from .measure import Timing
 
 _TASKS = Path("/proc/self/task")
 _MOST_WAITED = 0.98  # share beyond which nothing is left to measure
+_MOST_REPEATS = 1000
+_AHEAD = 1.2  # times the host's own time that a device is held back
+_LONGEST_HOLD_S = 0.02
 
 
 class RunQueue:
@@ -38,10 +42,20 @@ class RunQueue:
 
 
 class HostClock:
-    """Wall-clock time around the calls, the device synchronised before and after."""
+    """Wall-clock time around the calls, the device synchronised before and after.
 
-    def __init__(self, synchronize: Callable[[], object] | None = None, queue: RunQueue | None = None) -> None:
+    With `least_s`, a sample that would be shorter is repeated that many times inside one pair of synchronisations, and
+    the mean returned: where waiting for the device takes long, short samples would time the waiting.
+    """
+
+    def __init__(
+        self,
+        synchronize: Callable[[], object] | None = None,
+        queue: RunQueue | None = None,
+        least_s: float = 0.0,
+    ) -> None:
         self._synchronize = synchronize
+        self._least_s = least_s
         self._queue = queue if queue and queue.is_known else None
 
     def now(self) -> float:
@@ -50,6 +64,14 @@ class HostClock:
 
     def sample(self, run: Callable[[], object], inner: int) -> Timing:
         """Return the time of `inner` calls."""
+        found = self._once(run, inner)
+        if found.seconds >= self._least_s:
+            return found
+        repeats = min(_MOST_REPEATS, math.ceil(self._least_s / max(found.seconds, 1e-9)))
+        longer = self._once(run, inner * repeats)
+        return Timing(longer.seconds / repeats, longer.waited)
+
+    def _once(self, run: Callable[[], object], inner: int) -> Timing:
         if self._synchronize:
             self._synchronize()
         before = self._queue.read() if self._queue else None
@@ -67,10 +89,20 @@ class HostClock:
 
 
 class EventClock:
-    """Device time between two events on the current stream; the host only enqueues."""
+    """Device time between two events on the current stream; the host only enqueues.
 
-    def __init__(self, make_event: Callable[[], Any], synchronize: Callable[[], object]) -> None:
-        self._make_event, self._synchronize = make_event, synchronize
+    A kernel shorter than its launch would be timed by the launches. `hold` keeps the device busy before the first event
+    for about as long as the host needs to enqueue, so that the device then works without gaps.
+    """
+
+    def __init__(
+        self,
+        make_event: Callable[[], Any],
+        synchronize: Callable[[], object],
+        hold: Callable[[float], object] | None = None,
+    ) -> None:
+        self._make_event, self._synchronize, self._hold = make_event, synchronize, hold
+        self._enqueue_s = math.inf  # of one call, the fastest so far
 
     def now(self) -> float:
         """Return the monotonic clock of the host."""
@@ -80,9 +112,41 @@ class EventClock:
         """Return the time of `inner` calls."""
         first, last = self._make_event(), self._make_event()
         self._synchronize()
+        if self._hold and math.isfinite(self._enqueue_s):
+            self._hold(min(_LONGEST_HOLD_S, _AHEAD * inner * self._enqueue_s))
         first.record()
+        start = time.perf_counter()
         for _ in range(inner):
             run()
+        self._enqueue_s = min(self._enqueue_s, (time.perf_counter() - start) / inner)
         last.record()
         self._synchronize()
-        return Timing(first.elapsed_time(last) / 1e3)
+        seconds = first.elapsed_time(last) / 1e3  # milliseconds on every back end
+        # Some Intel runtimes stamp short intervals backwards: the host's time is an upper bound then.
+        return Timing(seconds if seconds > 0.0 else time.perf_counter() - start)
+
+
+class LazyClock:
+    """Wall-clock time on a device that notes calls down and runs them later (XLA).
+
+    What nobody holds when the graph is cut is never computed, so each result is kept until then. One graph a call: the
+    same one each time, compiled while warming up.
+    """
+
+    def __init__(self, launch: Callable[[], object], synchronize: Callable[[], object]) -> None:
+        self._launch, self._synchronize = launch, synchronize
+
+    def now(self) -> float:
+        """Return the monotonic clock of the host."""
+        return time.perf_counter()
+
+    def sample(self, run: Callable[[], object], inner: int) -> Timing:
+        """Return the time of `inner` calls."""
+        self._synchronize()
+        start = time.perf_counter()
+        for _ in range(inner):
+            kept = run()
+            self._launch()
+            del kept
+        self._synchronize()
+        return Timing(time.perf_counter() - start)

@@ -7,17 +7,19 @@ installed; the CPU is always there. What differs between them is here, so that t
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
+import logging
 import math
 import os
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...estimators.errors import InputError, UnknownName
+from ...estimators.errors import InputError
 from ...estimators.facts.bench_records import Device
-from ...estimators.names import fold
-from .clocks import EventClock, HostClock, RunQueue
+from .clocks import EventClock, HostClock, LazyClock, RunQueue
+from .identity import cpu_name, free_host_bytes, host_bytes, last_cache_bytes, named, tpu_name, xla_memory
 from .measure import Clock
 from .sensors import Sensors, sensors_of
 
@@ -27,6 +29,30 @@ if TYPE_CHECKING:
 KINDS = ("cpu", "cuda", "mps", "xpu", "xla")
 _BLOCK = 2**22
 _FLUSH_LEAST, _FLUSH_MOST = 64 * 2**20, 512 * 2**20
+_METAL_SAMPLE_S = 0.01  # waiting for Metal takes a tenth of a millisecond: a sample must be long against it
+_SPIN_PER_S = 2.0e9  # cycles; no NVIDIA chip runs much faster, and a slower one only holds for longer
+# The cache behind the L2 that ROCm does not report (AMD: CDNA 3 and CDNA 4 white papers, RDNA 2 to 4 specifications).
+_INFINITY_CACHE = {
+    "gfx942": 256 * 2**20,
+    "gfx950": 256 * 2**20,
+    "gfx1030": 128 * 2**20,
+    "gfx1100": 96 * 2**20,
+    "gfx1201": 64 * 2**20,
+}
+# Apple names no sizes: at most this much lies between the GPU and memory.
+_APPLE_CACHE, _APPLE_ULTRA_CACHE = 48 * 2**20, 96 * 2**20
+_NO_MEMORY = (
+    "out of memory",
+    "out_of_device_memory",  # level zero (Intel)
+    "out_of_host_memory",
+    "out_of_resources",  # what PyTorch's XPU back end says when an allocation is refused late
+    "can't allocate memory",
+    "not enough memory",
+    "invalid buffer size",  # Metal, beyond the largest buffer
+    "resource_exhausted",  # XLA
+    "cublas_status_alloc_failed",
+    "hipblas_status_alloc_failed",
+)
 
 
 class Bench:
@@ -37,11 +63,16 @@ class Bench:
             torch_module.set_num_threads(threads)
         self.torch = torch_module
         self.kind = kind
-        self.index = index
+        self.index = index if kind in ("cuda", "xpu") else 0
+        if kind in ("cuda", "xpu"):
+            # Events, streams and memory counters belong to the current device, whichever the tensors are on.
+            self.module.set_device(self.index)
         self.device: torch.device = self._device()
         self.is_cpu = kind == "cpu"
-        self.sensors: Sensors = sensors_of(kind, index, is_amd=bool(getattr(torch_module.version, "hip", None)))
+        self.is_amd = kind == "cuda" and bool(getattr(torch_module.version, "hip", None))
+        self.sensors: Sensors = sensors_of(kind, self.index, is_amd=self.is_amd, uuid=self._uuid())
         self.facts = self._facts()
+        self._times_events: bool | None = None
         self._flush: Any = None
         self._generator = torch_module.Generator().manual_seed(20_261_124)
 
@@ -49,6 +80,9 @@ class Bench:
         if self.kind == "xla":
             import torch_xla
 
+            with contextlib.suppress(Exception):  # since 2.8; a TPU multiplies fp32 as bf16 unless told not to
+                logging.getLogger("torch_xla.backends").setLevel(logging.ERROR)
+                importlib.import_module("torch_xla.backends").set_mat_mul_precision("highest")
             found: torch.device = torch_xla.device()
             return found
         return self.torch.device(self.kind, self.index) if self.kind != "cpu" else self.torch.device("cpu")  # type: ignore[no-any-return]
@@ -62,19 +96,55 @@ class Bench:
         """Wait for the device."""
         if self.kind == "xla":
             import torch_xla
+            from torch_xla.core import xla_model
 
-            torch_xla.sync()
+            torch_xla.sync(wait=True)  # what was only noted down is run
+            xla_model.wait_device_ops()
         elif self.module:
             self.module.synchronize()
 
     def clock(self, *, host: bool = False) -> Clock:
-        """Return device events, or the host's clock around a synchronised device."""
+        """Return device events, or the host's clock around a synchronised device.
+
+        Metal's events are stamped by callbacks on the host, which overtake each other and may wait for good
+        (pytorch/pytorch#196395); the host's clock over longer samples is safer there.
+        """
         if self.is_cpu:
             return HostClock(queue=RunQueue())
-        if host or self.kind == "xla" or not hasattr(self.module, "Event"):
+        if self.kind == "xla":
+            import torch_xla
+
+            return LazyClock(torch_xla.sync, self.synchronize)
+        if self.kind == "mps":
+            return HostClock(self.synchronize, least_s=_METAL_SAMPLE_S)
+        if host or not self._events_work():
             return HostClock(self.synchronize)
-        module = self.module
-        return EventClock(lambda: module.Event(enable_timing=True), self.synchronize)
+        return EventClock(
+            self._event, self.synchronize, self._hold if self.kind == "cuda" and not self.is_amd else None
+        )
+
+    def _event(self) -> Any:
+        return self.module.Event(enable_timing=True)
+
+    def _events_work(self) -> bool:
+        """Whether two events of this driver and torch can be told apart in time; not on every Intel runtime."""
+        if self._times_events is None:
+            try:
+                first, last = self._event(), self._event()
+                first.record()
+                self.torch.ones(2**20, device=self.device).add_(1.0)
+                last.record()
+                self.synchronize()
+                self._times_events = first.elapsed_time(last) > 0.0
+            except Exception as error:
+                if self.is_out_of_memory(error):
+                    raise
+                self._times_events = False
+        return self._times_events
+
+    def _hold(self, seconds: float) -> None:
+        """Keep the device busy for about so long, so that what is enqueued meanwhile runs without gaps."""
+        self.torch.cuda._sleep(int(seconds * _SPIN_PER_S))
 
     def random(self, *shape: int, dtype: Any = None) -> Any:
         """Return fresh random numbers on the device: equal or round numbers run faster than real ones.
@@ -84,6 +154,8 @@ class Bench:
         """
         torch = self.torch
         dtype = dtype or torch.float32
+        if dtype is torch.int8 and not self.is_cpu:
+            return torch.randint(-127, 128, shape, dtype=torch.int8, device=self.device)
         if dtype is torch.int8:
             return torch.randint(-127, 128, shape, dtype=torch.int8, generator=self._generator).to(self.device)
         if self.is_cpu:
@@ -117,10 +189,19 @@ class Bench:
 
     def room_bytes(self) -> float:
         """Return the memory that can be taken now."""
-        if self.kind == "cuda":
-            return float(self.torch.cuda.mem_get_info(self.index)[0])
         if self.is_cpu:
-            return _free_host_bytes()
+            return free_host_bytes()
+        if self.kind in ("cuda", "xpu"):
+            module = self.module
+            with contextlib.suppress(RuntimeError, AttributeError):  # not every Intel driver says what is free
+                # What the allocator keeps for later is free for us.
+                kept = module.memory_reserved(self.index) - module.memory_allocated(self.index)
+                return float(module.mem_get_info(self.index)[0] + kept)
+        if self.kind == "mps":
+            return max(0.0, self.facts.memory_bytes - float(self.torch.mps.current_allocated_memory()))
+        if self.kind == "xla":
+            memory = xla_memory()
+            return memory["bytes_limit"] - memory["bytes_used"] if memory else math.inf
         return self.facts.memory_bytes * 0.7
 
     def is_out_of_memory(self, error: BaseException) -> bool:
@@ -129,21 +210,28 @@ class Bench:
             return True
         kinds = tuple(k for k in (getattr(self.torch, "OutOfMemoryError", None),) if k)
         text = str(error).lower()
-        return isinstance(error, kinds) or "out of memory" in text or "can't allocate memory" in text
+        return isinstance(error, kinds) or any(sign in text for sign in _NO_MEMORY)
+
+    def _uuid(self) -> str:
+        if self.kind != "cuda":
+            return ""
+        return str(getattr(self.torch.cuda.get_device_properties(self.index), "uuid", ""))
 
     def _facts(self) -> Device:
         torch = self.torch
         if self.kind == "cuda":
             found = torch.cuda.get_device_properties(self.index)
-            is_amd = bool(torch.version.hip)
-            return _named(
+            is_amd = self.is_amd
+            architecture = getattr(found, "gcnArchName", "") if is_amd else f"sm_{found.major}{found.minor}"
+            behind = _INFINITY_CACHE.get(architecture.partition(":")[0], 0)
+            return named(
                 Device(
                     kind="cuda",
                     name=found.name,
                     vendor="AMD" if is_amd else "NVIDIA",
-                    architecture=getattr(found, "gcnArchName", "") if is_amd else f"sm_{found.major}{found.minor}",
+                    architecture=architecture,
                     memory_bytes=float(found.total_memory),
-                    cache_bytes=float(getattr(found, "L2_cache_size", 0)),
+                    cache_bytes=float(max(behind, getattr(found, "L2_cache_size", 0))),
                     compute_units=int(found.multi_processor_count),
                     threads=torch.get_num_threads(),
                     count=torch.cuda.device_count(),
@@ -153,13 +241,14 @@ class Bench:
             )
         if self.kind == "xpu":
             found = torch.xpu.get_device_properties(self.index)
-            return _named(
+            return named(
                 Device(
                     kind="xpu",
                     name=found.name,
                     vendor="Intel",
                     architecture="Xe",
                     memory_bytes=float(found.total_memory),
+                    cache_bytes=float(getattr(found, "last_level_cache_size", 0)),
                     compute_units=int(getattr(found, "max_compute_units", 0)),
                     threads=torch.get_num_threads(),
                     count=torch.xpu.device_count(),
@@ -168,21 +257,31 @@ class Bench:
             )
         if self.kind == "mps":
             limit = float(torch.mps.recommended_max_memory()) if hasattr(torch.mps, "recommended_max_memory") else 0.0
-            name = _cpu_name()
-            return _named(
+            name = cpu_name()
+            return named(
                 Device(
                     kind="mps",
                     name=name,
                     vendor="Apple",
                     architecture="Apple",
-                    memory_bytes=limit or _host_bytes(),
+                    memory_bytes=limit or 0.7 * host_bytes(),
+                    cache_bytes=float(_APPLE_ULTRA_CACHE if "ultra" in name.lower() else _APPLE_CACHE),
                     threads=torch.get_num_threads(),
                 )
             )
         if self.kind == "xla":
-            name = os.environ.get("ACCELERATOR_TYPE") or os.environ.get("TPU_ACCELERATOR_TYPE") or "TPU"
-            return _named(Device(kind="xla", name=name, vendor="Google", architecture="TPU", memory_bytes=0.0))
-        name = _cpu_name()
+            memory = xla_memory()
+            return named(
+                Device(
+                    kind="xla",
+                    name=tpu_name(),
+                    vendor="Google",
+                    architecture="TPU",
+                    memory_bytes=memory.get("bytes_limit", 0.0),
+                    threads=torch.get_num_threads(),
+                )
+            )
+        name = cpu_name()
         return Device(
             kind="cpu",
             name=name,
@@ -190,8 +289,8 @@ class Bench:
             architecture=torch.backends.cpu.get_cpu_capability()
             if hasattr(torch.backends, "cpu")
             else platform.machine(),
-            memory_bytes=_host_bytes(),
-            cache_bytes=_last_cache_bytes(),
+            memory_bytes=host_bytes(),
+            cache_bytes=last_cache_bytes(),
             compute_units=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
             threads=torch.get_num_threads(),
         )
@@ -216,27 +315,33 @@ def open_bench(torch_module: Any, asked: str | None, index: int = 0, threads: in
         raise InputError(f"--device: '{asked}' is not known; choose one of {', '.join(there)}.")
     if kind not in there:
         raise InputError(f"--device: this PyTorch sees no {kind} here; it has {', '.join(there)}.")
-    if kind == "cuda" and index >= torch_module.cuda.device_count():
-        raise InputError(f"--device: there are {torch_module.cuda.device_count()} cuda devices, numbered from 0.")
+    if kind in ("cuda", "xpu"):
+        count = getattr(torch_module, kind).device_count()
+        if index >= count:
+            raise InputError(f"--device: {kind}:{index} is not there; {kind} devices here: {count}, numbered from 0.")
     return Bench(torch_module, kind, index, threads)
 
 
 def available(torch_module: Any) -> tuple[str, ...]:
     """Return the kinds of devices that can be measured here, the fastest first; the CPU is always last."""
     found = []
-    accelerator = getattr(torch_module, "accelerator", None)
+    accelerator = getattr(torch_module, "accelerator", None)  # since 2.6
     if accelerator is not None and accelerator.is_available():
         found.append(accelerator.current_accelerator().type)
     elif torch_module.cuda.is_available():
         found.append("cuda")
+    elif torch_module.backends.mps.is_available():
+        found.append("mps")
+    elif hasattr(torch_module, "xpu") and torch_module.xpu.is_available():
+        found.append("xpu")
     with contextlib.suppress(Exception):  # torch_xla without a TPU fails in many ways
-        import importlib.util
-
         if importlib.util.find_spec("torch_xla"):
             import torch_xla
+            from torch_xla import runtime
 
-            torch_xla.device()
-            found.append("xla")
+            if runtime.device_type() == "TPU":  # its CPU and GPU back ends are no devices of their own
+                torch_xla.device()
+                found.append("xla")
     return (*(kind for kind in found if kind in KINDS and kind != "cpu"), "cpu")
 
 
@@ -258,65 +363,3 @@ def software(torch_module: Any) -> dict[str, str]:
         if value := os.environ.get(name):
             versions[name] = Path(value).name if name == "LD_PRELOAD" else value
     return versions
-
-
-def _named(device: Device) -> Device:
-    """Return the device with the id of the catalog's chip that its name means, where there is just one."""
-    from ...estimators.facts.catalog import load_catalog
-    from ...estimators.facts.devices import find_device
-    from ...estimators.frozen import replace
-
-    for name in dict.fromkeys((device.name, _plain(device.name))):
-        with contextlib.suppress(UnknownName, InputError):
-            return replace(device, catalog_id=find_device(name, load_catalog()).id)
-    return device
-
-
-def _plain(name: str) -> str:
-    """Return a driver's name as the catalog spells it: "NVIDIA H100 80GB HBM3" is the SXM card with 80 GB."""
-    words = [word for word in fold(name).split("-") if word not in ("nvidia", "amd", "intel", "hbm3", "hbm3e", "hbm2e")]
-    text = "-".join(words)
-    if text == "h100-80gb":
-        return "h100-sxm-80gb"
-    return text
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    if platform.system() == "Darwin":
-        import subprocess
-
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    return platform.processor() or platform.machine() or "CPU"
-
-
-def _host_bytes() -> float:
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return 0.0
-
-
-def _free_host_bytes() -> float:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable"):
-                return float(line.split()[1]) * 1024
-    return _host_bytes() * 0.5
-
-
-def _last_cache_bytes() -> float:
-    """Return the size of the last cache level that the first CPU reaches."""
-    sizes = []
-    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        with contextlib.suppress(OSError, ValueError):
-            text = path.read_text(encoding="ascii").strip()
-            unit: Callable[[str], int] = {"K": lambda t: int(t) * 1024, "M": lambda t: int(t) * 2**20}.get(
-                text[-1], lambda t: int(t)
-            )
-            sizes.append(unit(text.rstrip("KM")))
-    return float(max(sizes, default=32 * 2**20))

@@ -7,7 +7,7 @@ the kernel's files. Whatever cannot be read is left out: a sensor never stops a 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ _THROTTLED = {
     0x40: "the hardware's thermal limit",
     0x80: "the external power brake",
 }
+_PROC = Path("/proc")
+_MOST_WATTS = 1e5  # no device is allowed more; a larger number is in another unit
 _FOREIGN = 0.05  # of the device or CPU used by others from which a measurement is not quiet
 
 
@@ -51,33 +53,46 @@ class Sensors:
 class NvidiaSensors(Sensors):
     """One NVIDIA device through NVML."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, uuid: str = "") -> None:
         import pynvml
 
         self._nvml: Any = pynvml
         pynvml.nvmlInit()
+        self._handle = self._find(index, uuid)
+        # A slice of a card (MIG) has memory and processes of its own, but clocks, power and heat are the card's.
+        self._card = self._read("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") or self._handle
+
+    def _find(self, index: int, uuid: str) -> Any:
+        """Return NVML's handle of the device that CUDA numbers `index`.
+
+        NVML counts all cards in the order of their PCI addresses; CUDA the visible ones, the fastest first unless
+        CUDA_DEVICE_ORDER says otherwise. The UUID is the same for both; CUDA gives it without its kind.
+        """
+        for kind in ("GPU", "MIG") if uuid else ():
+            try:
+                return self._nvml.nvmlDeviceGetHandleByUUID(f"{kind}-{uuid}")
+            except Exception:  # noqa: BLE001, S112  not of this kind
+                continue
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         name = visible[index].strip() if index < len(visible) else ""
-        if name.isdigit():
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(int(name))
-        elif name:
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(name)
-        else:
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        if name.isdigit() or not name:
+            return self._nvml.nvmlDeviceGetHandleByIndex(int(name) if name else index)
+        return self._nvml.nvmlDeviceGetHandleByUUID(name)
 
-    def _read(self, name: str, *arguments: Any) -> Any:
+    def _read(self, name: str, *arguments: Any, handle: Any = None) -> Any:
         try:
-            return getattr(self._nvml, name)(self._handle, *arguments)
+            return getattr(self._nvml, name)(handle or self._handle, *arguments)
         except Exception:  # noqa: BLE001  NVML raises a class for each error, and raises for what a card does not have
             return None
 
     def conditions(self) -> Mapping[str, float]:
         """Return temperature, power and clocks."""
+        card = self._card
         found = {
-            "temperature_c": self._read("nvmlDeviceGetTemperature", 0),
-            "power_w": self._read("nvmlDeviceGetPowerUsage"),
-            "clock_mhz": self._read("nvmlDeviceGetClockInfo", 1),
-            "memory_clock_mhz": self._read("nvmlDeviceGetClockInfo", 2),
+            "temperature_c": self._read("nvmlDeviceGetTemperature", 0, handle=card),
+            "power_w": self._read("nvmlDeviceGetPowerUsage", handle=card),
+            "clock_mhz": self._read("nvmlDeviceGetClockInfo", 1, handle=card),  # of the multiprocessors
+            "memory_clock_mhz": self._read("nvmlDeviceGetClockInfo", 2, handle=card),
         }
         values = {name: float(value) for name, value in found.items() if value is not None}
         if "power_w" in values:
@@ -86,16 +101,15 @@ class NvidiaSensors(Sensors):
 
     def throttling(self) -> tuple[str, ...]:
         """Return the clock event reasons that slow the chip down."""
-        bits = self._read("nvmlDeviceGetCurrentClocksEventReasons")
+        bits = self._read("nvmlDeviceGetCurrentClocksEventReasons", handle=self._card)
         if bits is None:
-            bits = self._read("nvmlDeviceGetCurrentClocksThrottleReasons") or 0
+            bits = self._read("nvmlDeviceGetCurrentClocksThrottleReasons", handle=self._card) or 0
         return tuple(name for bit, name in _THROTTLED.items() if bits & bit)
 
     def foreigners(self) -> tuple[str, ...]:
         """Return other processes with memory on the device."""
-        own = (os.getpid(), *self.relatives)
         found = self._read("nvmlDeviceGetComputeRunningProcesses") or []
-        return tuple(f"process {each.pid}" for each in found if each.pid not in own)
+        return _strangers([int(each.pid) for each in found], self.relatives)
 
     def driver(self) -> str:
         """Return the version of the driver."""
@@ -107,7 +121,7 @@ class NvidiaSensors(Sensors):
 
     def power_limit_w(self) -> float | None:
         """Return the enforced limit."""
-        limit = self._read("nvmlDeviceGetEnforcedPowerLimit")
+        limit = self._read("nvmlDeviceGetEnforcedPowerLimit", handle=self._card)
         return limit / 1e3 if limit else None
 
 
@@ -119,22 +133,45 @@ class AmdSensors(Sensors):
 
         self._smi: Any = amdsmi
         amdsmi.amdsmi_init()
-        self._handle = amdsmi.amdsmi_get_processor_handles()[index]
+        self._handle = self._find(index)
+
+    def _find(self, index: int) -> Any:
+        """Return AMD SMI's handle of the device that HIP numbers `index`; the two count differently."""
+        try:
+            import torch
+
+            return torch.cuda._get_amdsmi_handler(index)
+        except Exception:
+            handles = self._smi.amdsmi_get_processor_handles()
+            if len(handles) != 1:  # better none than another card's
+                raise
+            return handles[0]
+
+    def _first(self, *readers: Callable[[], Any]) -> float | None:
+        """Return the first number: releases and cards differ in what they offer, and say "N/A" for the rest."""
+        for read in readers:
+            try:
+                return float(read())
+            except Exception:  # noqa: BLE001, S112  AMD SMI raises a class for each error
+                continue
+        return None
 
     def conditions(self) -> Mapping[str, float]:
         """Return temperature, power and clock of the graphics engine."""
-        smi, values = self._smi, {}
-        readers: tuple[tuple[str, Any], ...] = (
-            ("temperature_c", lambda: smi.amdsmi_get_gpu_metrics_info(self._handle)["temperature_hotspot"]),
-            ("power_w", lambda: smi.amdsmi_get_power_info(self._handle)["average_socket_power"]),
-            ("clock_mhz", lambda: smi.amdsmi_get_clock_info(self._handle, smi.AmdSmiClkType.GFX)["clk"]),
-        )
-        for name, read in readers:
-            try:
-                values[name] = float(read())
-            except Exception:  # noqa: BLE001, S112  cards differ in what they offer
-                continue
-        return values
+        smi, handle = self._smi, self._handle
+        junction = lambda: smi.AmdSmiTemperatureType.JUNCTION
+        power = lambda: smi.amdsmi_get_power_info(handle)
+        clock = lambda: smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.GFX)
+        found = {
+            "temperature_c": self._first(
+                lambda: smi.amdsmi_get_temp_metric(handle, junction(), smi.AmdSmiTemperatureMetric.CURRENT),
+                lambda: smi.amdsmi_get_gpu_metrics_info(handle)["temperature_hotspot"],
+            ),
+            # MI300 and later fill the current power, MI200 and earlier the average.
+            "power_w": self._first(lambda: power()["current_socket_power"], lambda: power()["average_socket_power"]),
+            "clock_mhz": self._first(lambda: clock()["clk"], lambda: clock()["cur_clk"]),
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     def foreigners(self) -> tuple[str, ...]:
         """Return other processes on the device."""
@@ -143,7 +180,36 @@ class AmdSensors(Sensors):
         except Exception:  # noqa: BLE001  needs rights on some systems
             return ()
         pids = [each.get("pid") if isinstance(each, dict) else getattr(each, "pid", None) for each in found]
-        return tuple(f"process {pid}" for pid in pids if pid and pid not in (os.getpid(), *self.relatives))
+        return _strangers([int(pid) for pid in pids if pid], self.relatives)
+
+    def driver(self) -> str:
+        """Return the version of the driver."""
+        try:
+            return str(self._smi.amdsmi_get_gpu_driver_info(self._handle)["driver_version"])
+        except Exception:  # noqa: BLE001  as above
+            return ""
+
+    def power_limit_w(self) -> float | None:
+        """Return the limit in force, which AMD SMI gives in microwatts, some releases in watts."""
+        limit = self._first(lambda: self._smi.amdsmi_get_power_cap_info(self._handle)["power_cap"])
+        if not limit:
+            return None
+        return limit / 1e6 if limit > _MOST_WATTS else limit
+
+
+def _strangers(pids: Sequence[int], relatives: Sequence[int]) -> tuple[str, ...]:
+    """Return the processes that are not of this run.
+
+    Inside a container the driver names processes as the host does (NVIDIA/nvidia-docker#1483): ours appears under a
+    number that /proc does not know here. As many such as this run has processes are taken for ours.
+    """
+    own = (os.getpid(), *relatives)
+    others = [pid for pid in dict.fromkeys(pids) if pid not in own]
+    if any(pid in own for pid in pids) or not (_PROC / "self").exists():
+        return tuple(f"process {pid}" for pid in others)
+    seen = tuple(f"process {pid}" for pid in others if (_PROC / str(pid)).exists())
+    hidden = len(others) - len(seen) - len(own)
+    return seen + ("a process outside this container",) * max(0, hidden)
 
 
 class HostSensors(Sensors):
@@ -219,13 +285,13 @@ class DeviceWatch:
         return slowed + tuple(each if "used" in each else f"{each} is on the device too" for each in others)
 
 
-def sensors_of(kind: str, index: int, *, is_amd: bool = False) -> Sensors:
+def sensors_of(kind: str, index: int, *, is_amd: bool = False, uuid: str = "") -> Sensors:
     """Return the sensors of a device; silent ones where no library for them is installed."""
     if kind == "cpu":
         return HostSensors()
     if kind == "cuda":
         try:
-            return AmdSensors(index) if is_amd else NvidiaSensors(index)
+            return AmdSensors(index) if is_amd else NvidiaSensors(index, uuid)
         except Exception:  # noqa: BLE001  not installed, no driver, no rights
             return Sensors()
     return Sensors()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .trials import Built, Scope, Trial
+from .trials import Built, Scope, Trial, Unsupported
 
 if TYPE_CHECKING:
     from .device import Bench
 
 COPIES, LAUNCH = "copies", "launch"
+_BLOCK = 2**20 - 3
 
 
 def copy_trials(scope: Scope) -> Iterator[Trial]:
@@ -48,8 +49,16 @@ def _build(bench: Bench, direction: str, memory: str, size: int) -> Built:
     torch = bench.torch
     host = torch.empty(size, dtype=torch.uint8)
     if memory == "pinned":
-        host = host.pin_memory()
-    host.random_()
+        try:
+            host = host.pin_memory()
+        except (RuntimeError, NotImplementedError) as error:
+            if bench.is_out_of_memory(error):
+                raise
+            raise Unsupported(str(error).strip().partition("\n")[0][:160]) from None
+    # A block again and again, of a length that fits no page: what is copied to the wrong place differs.
+    block = torch.randint(0, 256, (min(size, _BLOCK),), dtype=torch.uint8)
+    for start in range(0, size, _BLOCK):
+        host[start : start + _BLOCK] = block[: size - start]
     device = torch.empty(size, dtype=torch.uint8, device=bench.device)
     target, source = (device, host) if direction == "to device" else (host, device)
     device.copy_(host)

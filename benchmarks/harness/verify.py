@@ -185,7 +185,9 @@ def run(
                         wanted = (each.model, tokens, MEMORY)
                         for spot, other in enumerate(predictions):
                             if (other.model, other.tokens, other.what) == wanted:
-                                predictions[spot] = replace(other, measured=peak_bytes(bench, step))
+                                peak = peak_bytes(bench, step)
+                                reason = "" if peak else "this device counts no peak"
+                                predictions[spot] = replace(other, measured=peak, reason=reason)
                                 on_done(predictions[spot])
                 except Exception as error:
                     if not bench.is_out_of_memory(error):
@@ -209,8 +211,8 @@ def _timed(bench: Bench, step: Callable[[], object], seconds: float) -> Measured
     )
 
 
-def peak_bytes(bench: Bench, step: Callable[[], object]) -> float:
-    """Return the most bytes that the allocator of the device had handed out during one step."""
+def peak_bytes(bench: Bench, step: Callable[[], object]) -> float | None:
+    """Return the most bytes that the allocator of the device had handed out during one step; None: it does not say."""
     torch = bench.torch
     bench.synchronize()
     if bench.kind in ("cuda", "xpu"):
@@ -219,9 +221,8 @@ def peak_bytes(bench: Bench, step: Callable[[], object]) -> float:
         step()
         module.synchronize()
         return float(module.max_memory_allocated())
-    if bench.kind == "mps":
-        step()
-        return float(torch.mps.current_allocated_memory())
+    if not bench.is_cpu:
+        return None  # Metal and XLA say what is in use between steps, or the most since the process began
     return _peak_on_host(torch, step)
 
 
