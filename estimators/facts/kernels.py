@@ -56,6 +56,16 @@ def load_kernels() -> tuple[PublishedKernel, ...]:
 
 
 def _row(row: dict[str, str]) -> PublishedKernel:
-    texts = {key: row[key] for key in ("id", "accelerator", "kind", "format", "unit", "source", "note")}
-    sides = {key: int(row[key] or 0) for key in ("m", "n", "k")}
-    return PublishedKernel(**texts, **sides, value=float(row["value"]))
+    return PublishedKernel(
+        id=row["id"],
+        accelerator=row["accelerator"],
+        kind=row["kind"],
+        format=row["format"],
+        m=int(row["m"] or 0),
+        n=int(row["n"] or 0),
+        k=int(row["k"] or 0),
+        value=float(row["value"]),
+        unit=row["unit"],
+        source=row["source"],
+        note=row["note"],
+    )
