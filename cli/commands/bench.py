@@ -161,7 +161,9 @@ def bench_show(
         if plot:
             if plot.exists() and not force:
                 raise InputError(f"--plot: '{plot}' exists; add --force to replace it.")
-            drawing.write_picture(lines, plot)
+            from ...benchmarks.harness.roofline_picture import write_picture
+
+            write_picture(lines, plot)
             print(f"Wrote {plot}.", file=sys.stderr)
         if roofline:
             if chosen != "table":
