@@ -6,8 +6,8 @@ against measured speed of this very version (its own validation, run when the pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from html import escape
 
 from ...estimators.budget.alternatives import Alternative
@@ -16,7 +16,7 @@ from ...estimators.budget.uncertainty import Uncertainty, cash_in
 from ...estimators.facts.budget_records import TrainingWork
 from ...estimators.units import show_count, show_usd
 from .budget import SHOWN_SWINGS, cash_left
-from .charts import Dots, Series, scatter, stacked_bars, tornado
+from .charts import DESK, PHONE, Dots, Series, scatter, stacked_bars, tornado
 from .document import Document, Facts
 from .page import section_html
 
@@ -36,19 +36,29 @@ table { border-collapse: collapse; margin: .5rem 0 1rem; }
 th, td { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top; overflow-wrap: normal; }
 thead th { border-bottom: 1px solid; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td small { display: block; opacity: .75; }
 tr.total td { font-weight: 600; }
 tr.first td { border-top: 1px solid; }
 td:first-child { min-width: 8rem; }
 td:last-child:not(.number) { min-width: 14rem; }
-figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { min-width: 34rem; }
+figure { margin: 1rem 0; }
+.phone { display: none; }
 figcaption, .remark { opacity: .75; font-size: .9rem; }
 .warning { border-left: 4px solid #c80; padding-left: .6rem; }
+@media screen and (max-width: 36rem) {
+  .desk { display: none; }
+  .phone { display: block; }
+  table { font-size: .85rem; }
+  th, td { padding-right: .5rem; }
+  td:first-child { min-width: 5rem; }
+  td:last-child:not(.number) { min-width: 11rem; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 11px; }
-  figure, table { break-inside: avoid; }
-  .wide, figure { overflow: visible; }
-  figure svg { min-width: 0; }
+  h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; }
+  .wide { overflow: visible; }
+  .desk { max-width: 34rem; }
 }
 """
 
@@ -64,17 +74,20 @@ def report_bytes(budget: Budget, found: Uncertainty, ways: Sequence[Alternative]
     assert isinstance(facts, Facts)
     parts.append(_cards(facts))
     parts += [f'<p class="warning">{escape(text)}</p>' for text in document.warnings]
-    parts += ["<h2>Cost by month</h2>", _figure(month_chart(budget), _month_words(budget))]
+    parts += ["<h2>Cost by month</h2>", _figure(lambda width: month_chart(budget, width), _month_words(budget))]
     if file.funding:
         parts += [
             "<h2>Cash</h2>",
-            _figure(cash_chart(budget, found), "Band: 80 % of the draws, contingency not spent."),
+            _figure(lambda width: cash_chart(budget, found, width), "Band: 80 % of the draws, contingency not spent."),
         ]
     parts += [section_html(by_name[name]) for name in ("stages", "categories")]
     if found.swings:
         rows = [(swing.what, swing.low_cents / 100, swing.high_cents / 100) for swing in found.swings[:SHOWN_SWINGS]]
-        chart = tornado(rows, budget.spend_cents / 100, title="Spending as each input moves alone", show=show_usd)
-        parts += ["<h2>What moves the spending</h2>", _figure(chart, "Each input at the ends of its 80 % range.")]
+        draw = partial(
+            tornado, rows, budget.spend_cents / 100, title="Spending as each input moves alone", show=show_usd
+        )
+        words = "Each input at the ends of its 80 % range."
+        parts += ["<h2>What moves the spending</h2>", _figure(lambda width: draw(width=width), words)]
     if ways:
         parts.append(section_html(by_name["ways"]))
     parts += ["<h2>Loss against training money</h2>", *_frontier(budget)]
@@ -99,16 +112,16 @@ def report_bytes(budget: Budget, found: Uncertainty, ways: Sequence[Alternative]
     return (page + "\n".join(parts) + "\n</body>\n</html>\n").encode()
 
 
-def month_chart(budget: Budget) -> str:
+def month_chart(budget: Budget, width: int = DESK) -> str:
     """Return the months by category, as bars."""
     series = [
         Series(str(category), tuple(cents / 100 for cents in budget.category_by_month(category)))
         for category in budget.by_category
     ]
-    return stacked_bars(budget.months, series, title=f"Cost by month of {budget.file.name}", show=show_usd)
+    return stacked_bars(budget.months, series, title=f"Cost by month of {budget.file.name}", show=show_usd, width=width)
 
 
-def cash_chart(budget: Budget, found: Uncertainty) -> str:
+def cash_chart(budget: Budget, found: Uncertainty, width: int) -> str:
     """Return the cash left at the end of each month, with the band of the draws."""
     assert budget.file.funding is not None
     came = cash_in(budget.file.funding, budget.file.months)
@@ -116,7 +129,9 @@ def cash_chart(budget: Budget, found: Uncertainty) -> str:
     band = [(total - q.high, total - q.low) for total, q in zip(until, found.months, strict=True)]
     line = Series("cash left, contingency spent", tuple(cents / 100 for cents in cash_left(budget)))
     bars = [Series("came in", tuple(cents / 100 for cents in came))]
-    return stacked_bars(budget.months, bars, title="Cash left by month", show=show_usd, line=line, band=band)
+    return stacked_bars(
+        budget.months, bars, title="Cash left by month", show=show_usd, line=line, band=band, width=width
+    )
 
 
 def _cards(facts: Facts) -> str:
@@ -133,8 +148,10 @@ def _cards(facts: Facts) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _figure(svg: str, caption: str) -> str:
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+def _figure(draw: Callable[[int], str], caption: str) -> str:
+    """Return a chart twice, for a desk and for a phone; the style shows the one that fits."""
+    drawn = f'<div class="desk">{draw(DESK)}</div><div class="phone">{draw(PHONE)}</div>'
+    return f"<figure>{drawn}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _month_words(budget: Budget) -> str:
@@ -144,6 +161,7 @@ def _month_words(budget: Budget) -> str:
 def _frontier(budget: Budget) -> list[str]:
     """Return what loss training money buys on this budget's accelerators, with the budget's own runs on it."""
     from ...estimators.models.parameters import count_parameters
+    from ...estimators.models.shape import ModelKind
     from ...estimators.scaling.laws import law
 
     flops_per_usd, chip = _flops_per_usd(budget)
@@ -151,13 +169,19 @@ def _frontier(budget: Budget) -> list[str]:
     surface = known.surface
     assert surface is not None  # the default law is one
     own: list[tuple[float, float, str]] = []
+    apart: list[str] = []  # runs that have no place on the chart, and why
     for planned in budget.stages:
         work = planned.stage.work
         if isinstance(work, TrainingWork) and str(planned.stage.kind) == "pre-training":
             shape = budget.context.model(work.model).shape
             params = count_parameters(shape).active
             usd = sum(line.cents for line in planned.lines) / 100
-            own.append((max(usd, 1.0), surface.loss(params, work.tokens), planned.stage.name))
+            if shape.kind not in (ModelKind.DECODER, ModelKind.STATE_SPACE, ModelKind.HYBRID):
+                apart.append(f"'{planned.stage.name}' does not train on text, so this law says nothing about it.")
+            elif usd <= 0:
+                apart.append(f"'{planned.stage.name}' runs on machines that the budget pays for elsewhere.")
+            else:
+                own.append((usd, surface.loss(params, work.tokens), planned.stage.name))
     centre = own[0][0] if own else max(budget.spend_cents / 100, 1e4)
     money = [centre * 10 ** (step / 4 - 2) for step in range(13)]
     best = [(usd, surface.loss(*surface.optimum(usd * flops_per_usd))) for usd in money]
@@ -166,7 +190,8 @@ def _frontier(budget: Budget) -> list[str]:
         clouds.append(
             Dots("this budget", tuple((usd, loss) for usd, loss, _ in own), labels=tuple(name for _, _, name in own))
         )
-    chart = scatter(
+    draw = partial(
+        scatter,
         clouds,
         title="Best loss against training money",
         x_title=f"US dollars for one training run on {chip}",
@@ -180,9 +205,10 @@ def _frontier(budget: Budget) -> list[str]:
         f"{show_count(sizes[0][1], 2)} tokens at the left, {show_count(sizes[1][0], 2)} on {show_count(sizes[1][1], 2)} at "
         "the right. Losses compare with each other only."
     )
-    if not own:
+    caption += "".join(f" {each}" for each in apart)
+    if not own and not apart:
         caption += " This budget pre-trains nothing: the curve shows what a model of its own would cost."
-    return [_figure(chart, caption)]
+    return [_figure(lambda width: draw(width=width), caption)]
 
 
 def _flops_per_usd(budget: Budget) -> tuple[float, str]:
@@ -225,7 +251,8 @@ def _measured() -> tuple[str, ...]:
     rows = validate_training(measured, load_catalog(use_config_folder=False))
     scored = [row for row in rows if row.status == "scored" and row.measured and row.predicted]
     points = tuple((row.measured or 1.0, row.predicted or 1.0) for row in scored)
-    chart = scatter(
+    draw = partial(
+        scatter,
         [Dots("one measured training run", points)],
         title="Predicted against measured training speed",
         x_title="measured tokens/s per accelerator",
@@ -237,8 +264,8 @@ def _measured() -> tuple[str, ...]:
     )
     _, overall = scores(rows)
     caption = (
-        f"{len(scored)} runs that others measured, each predicted by this version with its kind left out of the fit: "
+        f"{len(scored):,} runs that others measured, each predicted by this version with its kind left out of the fit: "
         f"{overall.median or 0:.1%} off in the median, {overall.p90 or 0:.0%} in the 90th percentile, "
         f"{overall.coverage or 0:.0%} inside the 80 % band. `flopwise validate training` repeats it."
     )
-    return (_figure(chart, caption),)
+    return (_figure(lambda width: draw(width=width), caption),)

@@ -282,11 +282,17 @@ class _Book:
         sheet.write_formula(row, 2, formula, self.total, budget.cents / 100)
         sheet.write_string(_FIRST - 1, 4, "By category", self.bold)
         sheet.write_string(_FIRST - 1, 5, "Cost", self.bold)
-        for index, (category, cents) in enumerate(budget.by_category.items()):
+        paid = budget.by_category
+        present = {line.category for line in self.lines} | set(paid)
+        categories = [
+            category for category in Category if category in present
+        ]  # one at $0 may cost money after an edit
+        for index, category in enumerate(categories):
+            cents = paid.get(category, 0)
             sheet.write_string(_FIRST + index, 4, str(category))
             formula = f"=SUMIFS({costs},{kinds},E{_FIRST + index + 1})"
             sheet.write_formula(_FIRST + index, 5, formula, self.usd, cents / 100)
-        end = _FIRST + len(budget.by_category)
+        end = _FIRST + len(categories)
         sheet.write_string(end, 4, "total", self.strong)
         sheet.write_formula(end, 5, f"=SUM(F{_FIRST + 1}:F{end})", self.total, budget.cents / 100)
         chart = self.book.add_chart({"type": "column"})

@@ -1,4 +1,6 @@
-"""Charts as inline SVG: no script, no font, no file from outside; they follow the page's colours and its width.
+"""Charts as inline SVG: no script, no font, no file from outside; they follow the page's colours.
+
+A picture only scales, and letters for a desk are too small on a phone: `width` draws the same chart for either.
 
 Each function returns one `<svg>` element with a title and, for readers who cannot see it, a description. Numbers are
 rounded to a tenth of a pixel, so that the same input gives the same bytes.
@@ -13,7 +15,8 @@ from html import escape
 from ...estimators.frozen import dataclass
 
 COLORS = ("#2a6fbb", "#d9822b", "#3a9a5b", "#8a5cc2", "#c2484e", "#2f9aa0", "#a08128", "#7a7f87", "#b8bcc2")
-_WIDTH = 720
+DESK, PHONE = 720, 380  # units across, about a pixel each where it is read
+_LETTER = 7.6  # width of a letter of 12 px in a wide font
 _STYLE = "font-family:system-ui,sans-serif;font-size:12px;width:100%;height:auto;max-width:920px"
 
 
@@ -43,6 +46,7 @@ def stacked_bars(
     show: Callable[[float], str],
     line: Series | None = None,
     band: Sequence[tuple[float, float]] = (),
+    width: int = DESK,
 ) -> str:
     """Return bars stacked from `series` over `labels`, with a line (and its band) of the same unit on top."""
     height, left, top, bottom = 360, 74, 16, 58
@@ -55,8 +59,9 @@ def stacked_bars(
     def y(value: float) -> float:
         return round(top + (highest - value) / (highest - lowest) * (height - top - bottom), 1)
 
-    step = (_WIDTH - left - 12) / len(labels)
-    parts = _axis(ticks, y, left, show)
+    step = (width - left - 12) / len(labels)
+    every = math.ceil(_LETTER * (max(map(len, labels)) + 1) / step)  # labels that have room
+    parts = _axis(ticks, y, left, width, show)
     for index, label in enumerate(labels):
         x, base = left + index * step, 0.0
         for place, each in enumerate(series):
@@ -70,7 +75,7 @@ def stacked_bars(
                 f"{escape(show(value))}</title></rect>"
             )
             base += value
-        if index % math.ceil(len(labels) / 14) == 0:
+        if index % every == 0:
             across = x + step / 2
             parts.append(f'<text x="{across:.1f}" y="{height - 38}" text-anchor="middle">{escape(label)}</text>')
     middles = [left + (index + 0.5) * step for index in range(len(labels))]
@@ -84,12 +89,17 @@ def stacked_bars(
     names = [(each.name, COLORS[place % len(COLORS)]) for place, each in enumerate(series)]
     if line:
         names.append((line.name, "currentColor"))
-    legend, lines = _legend(names, left, height - 18)
-    return _svg(parts + legend, height + 16 * (lines - 1), title)
+    legend, lines = _legend(names, left, height - 18, width)
+    return _svg(parts + legend, width, height + 16 * (lines - 1), title)
 
 
 def tornado(
-    rows: Sequence[tuple[str, float, float]], middle: float, *, title: str, show: Callable[[float], str]
+    rows: Sequence[tuple[str, float, float]],
+    middle: float,
+    *,
+    title: str,
+    show: Callable[[float], str],
+    width: int = DESK,
 ) -> str:
     """Return a bar for each input from its low to its high end, around the middle."""
     height, left = 30 + 40 * len(rows) + 26, 12
@@ -98,12 +108,12 @@ def tornado(
     spread = (highest - lowest) or 1.0
 
     def x(value: float) -> float:
-        return round(left + 60 + (value - lowest) / spread * (_WIDTH - left - 140), 1)
+        return round(left + 60 + (value - lowest) / spread * (width - left - 140), 1)
 
     parts = []
     for index, (name, low, high) in enumerate(rows):
         top = 20 + 40 * index
-        parts.append(f'<text x="{left}" y="{top + 2}">{escape(name)}</text>')
+        parts.append(f'<text x="{left}" y="{top + 2}">{escape(_cut(name, width - left))}</text>')
         for value, color, anchor in ((low, COLORS[2], "end"), (high, COLORS[1], "start")):
             begin, end = sorted((x(value), x(middle)))
             is_right = value > middle or (value == middle and anchor == "start")
@@ -119,7 +129,7 @@ def tornado(
         f'<line x1="{x(middle)}" y1="10" x2="{x(middle)}" y2="{bottom}" stroke="currentColor"/>'
         f'<text x="{x(middle)}" y="{bottom + 16}" text-anchor="middle">middle {escape(show(middle))}</text>'
     )
-    return _svg(parts, height, title)
+    return _svg(parts, width, height, title)
 
 
 def scatter(
@@ -132,6 +142,7 @@ def scatter(
     show_y: Callable[[float], str],
     log_y: bool = False,
     diagonal: bool = False,
+    width: int = DESK,
 ) -> str:
     """Return points and lines over a logarithmic x axis; `diagonal` draws where both axes agree."""
     height, left, top, bottom = 400, 66, 18, 76
@@ -143,22 +154,24 @@ def scatter(
         x1 = y1 = max(x1, y1)
 
     def at(x: float, y: float) -> tuple[float, float]:
-        across = (math.log10(x) - x0) / (x1 - x0) * (_WIDTH - left - 14)
+        across = (math.log10(x) - x0) / (x1 - x0) * (width - left - 14)
         up = ((math.log10(y) if log_y else y) - y0) / (y1 - y0) * (height - top - bottom)
         return round(left + across, 1), round(height - bottom - up, 1)
 
     parts = []
-    for value in _log_ticks(x0, x1):
+    for value in _log_ticks(x0, x1, min(9, (width - left) // 60)):
         across, _ = at(value, 10**y0 if log_y else y0)
+        shown = show_x(value)
+        edge = round(width - _LETTER * len(shown) / 2, 1)  # the last one must not stand out of the picture
         parts.append(
             f'<line x1="{across}" y1="{top}" x2="{across}" y2="{height - bottom}" stroke="currentColor" opacity="0.15"/>'
-            f'<text x="{across}" y="{height - bottom + 16}" text-anchor="middle">{escape(show_x(value))}</text>'
+            f'<text x="{min(across, edge)}" y="{height - bottom + 16}" text-anchor="middle">{escape(shown)}</text>'
         )
-    for value in _log_ticks(y0, y1) if log_y else nice_ticks(y0, y1):
+    for value in _log_ticks(y0, y1, 9) if log_y else nice_ticks(y0, y1):
         _, up = at(10**x0, value)
         if top <= up <= height - bottom:
             parts.append(
-                f'<line x1="{left}" y1="{up}" x2="{_WIDTH - 14}" y2="{up}" stroke="currentColor" opacity="0.15"/>'
+                f'<line x1="{left}" y1="{up}" x2="{width - 14}" y2="{up}" stroke="currentColor" opacity="0.15"/>'
                 f'<text x="{left - 6}" y="{up + 4}" text-anchor="end">{escape(show_y(value))}</text>'
             )
     if diagonal:
@@ -176,17 +189,17 @@ def scatter(
             size, clear = ("2.5", "0.55") if len(dots) > 40 else ("5", "1")
             parts += [f'<circle cx="{x}" cy="{y}" r="{size}" fill="{color}" opacity="{clear}"/>' for x, y in dots]
         for (x, y), label in zip(dots, each.labels, strict=False):
-            side = "end" if x > _WIDTH * 0.7 else "start"
+            side = "end" if x + 8 + _LETTER * len(label) > width else "start"
             shift = -8 if side == "end" else 8
             parts.append(f'<text x="{x + shift}" y="{y - 8}" text-anchor="{side}">{escape(label)}</text>')
     parts.append(
-        f'<text x="{(left + _WIDTH) / 2}" y="{height - bottom + 34}" text-anchor="middle">{escape(x_title)}</text>'
+        f'<text x="{(left + width) / 2}" y="{height - bottom + 34}" text-anchor="middle">{escape(x_title)}</text>'
         f'<text x="{left - 56}" y="{top - 4}">{escape(y_title)}</text>'
     )
     legend, lines = _legend(
-        [(each.name, COLORS[place % len(COLORS)]) for place, each in enumerate(clouds)], left, height - 18
+        [(each.name, COLORS[place % len(COLORS)]) for place, each in enumerate(clouds)], left, height - 18, width
     )
-    return _svg(parts + legend, height + 16 * (lines - 1), title)
+    return _svg(parts + legend, width, height + 16 * (lines - 1), title)
 
 
 def standalone(svg: str, title: str) -> str:
@@ -206,12 +219,12 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Return powers of ten between two logarithms; also 2 and 5 times them where there are few."""
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return powers of ten between two logarithms; also 2 and 5 times them where there are few; at most `most`."""
     marks = (1,) if high - low > 2.5 else (1, 2, 5)
     found = [mark * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for mark in marks]
     found = [value for value in found if low <= math.log10(value) <= high]
-    return found[:: math.ceil(len(found) / 9)] if len(found) > 9 else found
+    return found[:: math.ceil(len(found) / most)] if len(found) > most else found
 
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:
@@ -220,20 +233,22 @@ def _padded(values: Sequence[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _axis(ticks: Sequence[float], y: Callable[[float], float], left: int, show: Callable[[float], str]) -> list[str]:
+def _axis(
+    ticks: Sequence[float], y: Callable[[float], float], left: int, width: int, show: Callable[[float], str]
+) -> list[str]:
     return [
-        f'<line x1="{left}" y1="{y(value)}" x2="{_WIDTH - 12}" y2="{y(value)}" stroke="currentColor" '
+        f'<line x1="{left}" y1="{y(value)}" x2="{width - 12}" y2="{y(value)}" stroke="currentColor" '
         f'opacity="{0.6 if value == 0 else 0.15}"/>'
         f'<text x="{left - 6}" y="{y(value) + 4}" text-anchor="end">{escape(show(value))}</text>'
         for value in ticks
     ]
 
 
-def _legend(names: Sequence[tuple[str, str]], left: int, top: int) -> tuple[list[str], int]:
+def _legend(names: Sequence[tuple[str, str]], left: int, top: int, width: int) -> tuple[list[str], int]:
     parts, x, line = [], float(left), 0
     for name, color in names:
         wide = 22 + 7.0 * len(name)
-        if x + wide > _WIDTH and x > left:
+        if x + wide > width and x > left:
             x, line = float(left), line + 1
         y = top + 16 * line
         parts.append(
@@ -244,8 +259,14 @@ def _legend(names: Sequence[tuple[str, str]], left: int, top: int) -> tuple[list
     return parts, line + 1
 
 
-def _svg(parts: Sequence[str], height: int, title: str) -> str:
+def _cut(text: str, room: float) -> str:
+    """Return a text that fits, with an ellipsis where it was cut."""
+    most = int(room / _LETTER)
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def _svg(parts: Sequence[str], width: int, height: int, title: str) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}" style="{_STYLE}" '
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" style="{_STYLE}" '
         f'fill="currentColor">' + "".join(parts) + "</svg>"
     )

@@ -32,6 +32,7 @@ _SPECIAL = {
     "─": "-",
     "\n": " ",
 }
+_PAGE_CM, _GAP_CM, _LETTER_CM = 17.0, 0.43, 0.185  # of an A4 page with the margins below, in 10 pt
 _HEAD = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
@@ -56,9 +57,9 @@ def latex_bytes(document: Document, *, explain: bool) -> bytes:
         right = [
             column.right or any(is_number(row[i]) for row in section.rows) for i, column in enumerate(section.columns)
         ]
-        kinds = "".join("r" if each else "l" if i == 0 else "p{5cm}" for i, each in enumerate(right))
+        titles = [column.title for column in section.columns]
         texts = [[cell_text(cell) for cell in row] for row in section.rows]
-        parts.append(_table([column.title for column in section.columns], texts, kinds, section.total_rows))
+        parts.append(_table(titles, texts, _kinds([titles, *texts], right), section.total_rows))
     parts += [f"\\paragraph{{Warning}} {escaped(text)}\n" for text in document.warnings]
     if document.assumptions:
         items = "".join(f"\\item {escaped(each.text)}\n" for each in document.assumptions)
@@ -74,6 +75,23 @@ def latex_bytes(document: Document, *, explain: bool) -> bytes:
 def escaped(text: str) -> str:
     """Return text that LaTeX prints as it is."""
     return "".join(_SPECIAL.get(mark, mark) for mark in text)
+
+
+def _kinds(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """Return the column types: as wide as their longest text where all fit on the page, else the long ones broken."""
+    wanted = [max(map(len, column)) * _LETTER_CM for column in zip(*rows, strict=True)]
+    left, widths = _PAGE_CM - _GAP_CM * len(wanted), dict[int, float]()
+    for done, column in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        widths[column] = min(wanted[column], left / (len(wanted) - done))
+        left -= widths[column]
+    kinds = []
+    for column, is_right in enumerate(right):
+        if widths[column] >= wanted[column]:
+            kinds.append("r" if is_right else "l")
+        else:
+            side = r"\raggedleft" if is_right else r"\raggedright"
+            kinds.append(f">{{{side}\\arraybackslash}}p{{{widths[column]:.1f}cm}}")
+    return "".join(kinds)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], kinds: str, total_rows: int) -> str:

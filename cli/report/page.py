@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from .document import Document, Facts, Table
+from .document import Cell, Document, Facts, Table
 from .explain import after_lines, given_line, step_line
-from .text import cell_text, is_number
+from .text import cell_text, has_range, is_number, mid_text
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -16,6 +16,7 @@ table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
 th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
 thead th { border-bottom: 1px solid; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td small { display: block; opacity: .75; white-space: nowrap; }
 tr.total td { font-weight: 600; }
 tr.first td { border-top: 1px solid; }
 .wide { overflow-x: auto; }
@@ -64,10 +65,18 @@ def section_html(section: Table | Facts) -> str:
         first_total = len(section.rows) - section.total_rows
         for index, row in enumerate(section.rows):
             kind = "" if index < first_total else ' class="total first"' if index == first_total else ' class="total"'
-            cells = "".join(f"<td{mark}>{escape(cell_text(cell))}</td>" for mark, cell in zip(marks, row, strict=True))
+            cells = "".join(f"<td{mark}>{_cell_html(cell)}</td>" for mark, cell in zip(marks, row, strict=True))
             parts.append(f"<tr{kind}>{cells}</tr>")
     parts.append("</table></div>")
     return "".join(parts)
+
+
+def _cell_html(cell: Cell) -> str:
+    """Return a cell with its range below the middle: on one line they would push the last columns off the page."""
+    text, middle = cell_text(cell), mid_text(cell)
+    if not has_range(cell) or not text.startswith(middle):
+        return escape(text)
+    return f"{escape(middle)} <small>{escape(text.removeprefix(middle).strip())}</small>"
 
 
 def _bullets(lines: Iterable[str]) -> str:

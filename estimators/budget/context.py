@@ -12,7 +12,7 @@ from ..errors import AnswerIsNo, DoesNotFit, FactsError, InputError
 from ..facts.budget_defaults import Default, load_budget_defaults
 from ..facts.budget_records import BudgetFile, Renting, Stage, Terms
 from ..facts.records import CloudClass, PricePlan
-from ..frozen import dataclass
+from ..frozen import dataclass, replace
 from ..quantity import Quantity, exact
 from ..units import HOUR, MONTH
 from .lines import Draft, PriceInput
@@ -107,8 +107,12 @@ class Context:
             raise kind(f"{place}{keys_for_flags(str(error))}") from None
 
     def named_price(self, price: PriceInput) -> PriceInput:
-        """Return the price under its key: the one already there, where one is."""
-        return self.prices.setdefault(price.key, price)
+        """Return the price under its key; another price of the same name gets a number, so that neither is lost."""
+        key, number = price.key, 1
+        while (known := self.prices.get(key)) and (known.usd, known.unit) != (price.usd, price.unit):
+            number += 1
+            key = f"{price.key} ({number})"
+        return self.prices.setdefault(key, replace(price, key=key))
 
     def hour_price(self, stage: Stage, renting: Renting, accelerator: Accelerator) -> PriceInput:
         """Return the price of an accelerator-hour on the terms of a stage.

@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -73,7 +71,8 @@ def test_all_formats_agree_to_the_cent(exported):
     book = pytest.importorskip("openpyxl").load_workbook(folder / "out.xlsx", data_only=True)
     summary = [row for row in book["Summary"].iter_rows(min_row=5, values_only=True)]
     assert [round(row[2] * 100) for row in summary if row[2] is not None] == [*stages.values(), budget.cents]
-    assert [round(row[5] * 100) for row in summary if row[5] is not None] == [*categories.values(), budget.cents]
+    by_category = {row[4]: round(row[5] * 100) for row in summary if row[5]}
+    assert by_category == {**categories, "total": budget.cents}
     *_, total = book["Months"].iter_rows(values_only=True)
     assert [round(cell * 100) for cell in total[2:]] == [*months.values(), budget.cents]
 
@@ -90,32 +89,6 @@ def test_every_total_of_the_workbook_is_a_formula(cli, tmp_path):
     assert all(
         isinstance(row[1], (int, float)) for row in book["Inputs"].iter_rows(min_row=5, values_only=True) if row[0]
     )
-
-
-@pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
-def test_a_price_changed_in_the_workbook_moves_the_total_as_flopwise_does(cli, tmp_path):
-    openpyxl = pytest.importorskip("openpyxl")
-    folder = tmp_path / "work"
-    (folder / "b.yaml").write_text(SMALL, encoding="utf-8")
-    cli("budget", "export", "b.yaml", "-o", "b.xlsx")
-    book = openpyxl.load_workbook(folder / "b.xlsx")
-    changed = [
-        row[0] for row in book["Inputs"].iter_rows(min_row=5) if row[0].value == "H100 SXM5 80GB, price of this budget"
-    ]
-    book["Inputs"].cell(changed[0].row, 2).value = 3.1317
-    book.save(folder / "edited.xlsx")
-    command = ["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/office", "--convert-to", "xlsx"]
-    subprocess.run(
-        [*command, "--outdir", "out", "edited.xlsx"], cwd=folder, check=True, capture_output=True, timeout=120
-    )
-    sheets = openpyxl.load_workbook(folder / "out" / "edited.xlsx", data_only=True)
-    wanted = budget_of(SMALL.replace("h100-sxm-80gb: 2.5", "h100-sxm-80gb: 3.1317"))
-    summary = [row for row in sheets["Summary"].iter_rows(min_row=5, values_only=True)]
-    stages = [planned.cents for planned in wanted.stages]
-    assert [round(row[2] * 100) for row in summary if row[2] is not None] == [*stages, wanted.cents]
-    assert [round(row[5] * 100) for row in summary if row[5] is not None][-1] == wanted.cents
-    *_, total = sheets["Months"].iter_rows(values_only=True)
-    assert [round(cell * 100) for cell in total[2:]] == [*wanted.by_month, wanted.cents]
 
 
 class _Page(HTMLParser):
@@ -151,7 +124,8 @@ def test_the_report_is_whole_and_needs_no_network(cli, tmp_path):
     assert page.fetched == []
     assert "script" not in page.count
     assert "url(" not in text
-    assert page.count["svg"] == 5  # months, cash, sensitivity, loss against money, predicted against measured
+    charts = 5  # months, cash, sensitivity, loss against money, predicted against measured
+    assert page.count["svg"] == 2 * charts  # for a desk and for a phone
     assert page.count["table"] >= 6
     assert "this budget" in text
     assert "off in the median" in text
