@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .trials import Built, Scope, Trial
+from .trials import Built, Scope, Trial, Unsupported
 
 if TYPE_CHECKING:
     from .device import Bench
@@ -49,6 +49,8 @@ def _trial(kernel: str, size: int, cache: float) -> Trial:
 
 def _build(bench: Bench, kernel: str, size: int) -> Built:
     torch = bench.torch
+    if kernel == "copy" and bench.kind == "xla":
+        raise Unsupported("XLA makes a copy another name for the same memory")
     count = size // 4
     a, b, c = (bench.random(count) for _ in range(3))
     run: Callable[[], Any]

@@ -159,17 +159,19 @@ class AmdSensors(Sensors):
     def conditions(self) -> Mapping[str, float]:
         """Return temperature, power and clock of the graphics engine."""
         smi, handle = self._smi, self._handle
-        junction = lambda: smi.AmdSmiTemperatureType.JUNCTION
-        power = lambda: smi.amdsmi_get_power_info(handle)
-        clock = lambda: smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.GFX)
+        read: Callable[[str, Any], Any] = lambda name, key: getattr(smi, name)(handle)[key]
+        clock: Callable[[str], Any] = lambda key: smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.GFX)[key]
+        heat: Callable[[], Any] = lambda: smi.amdsmi_get_temp_metric(
+            handle, smi.AmdSmiTemperatureType.JUNCTION, smi.AmdSmiTemperatureMetric.CURRENT
+        )
         found = {
-            "temperature_c": self._first(
-                lambda: smi.amdsmi_get_temp_metric(handle, junction(), smi.AmdSmiTemperatureMetric.CURRENT),
-                lambda: smi.amdsmi_get_gpu_metrics_info(handle)["temperature_hotspot"],
-            ),
+            "temperature_c": self._first(heat, lambda: read("amdsmi_get_gpu_metrics_info", "temperature_hotspot")),
             # MI300 and later fill the current power, MI200 and earlier the average.
-            "power_w": self._first(lambda: power()["current_socket_power"], lambda: power()["average_socket_power"]),
-            "clock_mhz": self._first(lambda: clock()["clk"], lambda: clock()["cur_clk"]),
+            "power_w": self._first(
+                lambda: read("amdsmi_get_power_info", "current_socket_power"),
+                lambda: read("amdsmi_get_power_info", "average_socket_power"),
+            ),
+            "clock_mhz": self._first(lambda: clock("clk"), lambda: clock("cur_clk")),
         }
         return {name: value for name, value in found.items() if value is not None}
 

@@ -105,7 +105,7 @@ def _layer(dims: Size, tokens: int, direction: str, mode: str, scope: Scope) -> 
         what=_facts(dims, tokens, format) | {"mode": mode, "direction": direction},
         flops=flops * (3 if "backward" in direction else 1),
         needs_bytes=params * 12.0 + 200.0 * tokens * dims.hidden,
-        rank=1 if mode == "compiled" else 0,  # each waits for a compiler
+        rank=1 if mode == "compiled" and not scope.is_cpu else 0,  # each waits for a compiler
         build=lambda bench: _build_layer(bench, dims, tokens, direction, mode),
     )
 

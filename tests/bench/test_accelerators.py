@@ -569,3 +569,13 @@ def test_torch_xla_on_a_cpu_is_no_tpu(monkeypatch) -> None:
     assert "xla" not in available(torch)
     tpu(monkeypatch)
     assert "xla" in available(torch)
+
+
+def test_what_xla_would_not_really_do_is_not_measured() -> None:
+    bench = shapes_bench("meta", kind="xla")
+    with pytest.raises(Unsupported, match="another name for the same memory"):
+        memory_streams._trial("copy", 2**16, 2**16).build(bench)
+    alone, row = transfers.launch_trials(SCOPE)
+    alone.build(bench).run()
+    with pytest.raises(Unsupported, match="one kernel of the whole row"):
+        row.build(bench)
