@@ -7,11 +7,19 @@ README.md` writes the table between the marks of that file; a test holds the REA
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
 from ...estimators.facts.catalog import load_catalog
 from ...estimators.frozen import dataclass
 from .rows import read_rows
 from .scores import ScoredRow, quantile, scores
 from .shipping import MEASURED
+
+if TYPE_CHECKING:
+    from .memory import MemorySummary
+    from .scores import Score
+    from .serving import ServingSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,46 +57,32 @@ def training_rows() -> tuple[ScoredRow, ...]:
 def _parameters() -> Line:
     from .params import replay_presets
 
-    errors = [abs(row.error) for row in replay_presets() if row.error is not None]
-    return Line(
-        subject="parameters of published models",
-        command="params",
-        rows=len(errors),
-        over="models",
-        median=quantile(errors, 0.5),
-        p90=quantile(errors, 0.9),
-        coverage=None,
-    )
+    return _checked("parameters of published models", "params", "models", (row.error for row in replay_presets()))
 
 
 def _scaling() -> Line:
     from .scaling import replay_checks
 
-    errors = [abs(row.error) for row in replay_checks() if row.error is not None]
+    return _checked("published values of scaling laws", "scaling", "values", (row.error for row in replay_checks()))
+
+
+def _checked(subject: str, command: str, over: str, errors: Iterable[float | None]) -> Line:
+    """Return the line of values that nothing was fitted on: no band, and no way to do without a model."""
+    sizes = [abs(error) for error in errors if error is not None]
     return Line(
-        subject="published values of scaling laws",
-        command="scaling",
-        rows=len(errors),
-        over="values",
-        median=quantile(errors, 0.5),
-        p90=quantile(errors, 0.9),
+        subject=subject,
+        command=command,
+        rows=len(sizes),
+        over=over,
+        median=quantile(sizes, 0.5),
+        p90=quantile(sizes, 0.9),
         coverage=None,
     )
 
 
 def _speed() -> Line:
     _, overall = scores(training_rows())
-    return Line(
-        subject="training speed",
-        command="training",
-        rows=overall.rows,
-        over="sources",
-        median=overall.median,
-        p90=overall.p90,
-        coverage=overall.coverage,
-        baseline=overall.baseline_median,
-        baseline_name="flat 40 % MFU",
-    )
+    return _measured("training speed", "training", "sources", overall, overall.baseline_median, "flat 40 % MFU")
 
 
 def _runs() -> Line:
@@ -96,17 +90,8 @@ def _runs() -> Line:
 
     measured = worth_scoring(read_rows(MEASURED / "training_runs.csv"), every_quality=False)
     _, overall = scores(validate_runs(measured, load_catalog(use_config_folder=False)))
-    return Line(
-        subject="accelerator-hours of whole runs",
-        command="runs",
-        rows=overall.rows,
-        over="sources",
-        median=overall.median,
-        p90=overall.p90,
-        coverage=overall.coverage,
-        baseline=overall.baseline_median,
-        baseline_name="flat 40 % MFU",
-    )
+    subject = "accelerator-hours of whole runs"
+    return _measured(subject, "runs", "sources", overall, overall.baseline_median, "flat 40 % MFU")
 
 
 def _memory() -> Line:
@@ -114,20 +99,10 @@ def _memory() -> Line:
 
     results = replay_file(None, load_catalog(use_config_folder=False))
     overall = next(each for each in summarise(results) if each.source == "mean over sources")
-    return Line(
-        subject="peak training memory",
-        command="memory",
-        rows=overall.rows,
-        over="sources",
-        median=overall.median,
-        p90=overall.p90,
-        coverage=overall.coverage,
-        baseline=overall.states_only_median,
-        baseline_name="states alone",
-    )
+    return _measured("peak training memory", "memory", "sources", overall, overall.states_only_median, "states alone")
 
 
-def _serving() -> tuple[Line, ...]:
+def _serving() -> Iterator[Line]:
     from .serving import MEMORY, PROMPT, SPEED, read_records, replay, summarise
 
     records = [each for name in ("serving.csv", "serving_memory.csv") for each in read_records(MEASURED / name)]
@@ -137,20 +112,31 @@ def _serving() -> tuple[Line, ...]:
         if each.source == "all cells"
     }
     subjects = {SPEED: "serving speed", PROMPT: "time to the first token", MEMORY: "serving memory"}
-    return tuple(
-        Line(
-            subject=subject,
-            command="serving",
-            rows=overall[group].rows,
-            over=f"{overall[group].cells} cells",
-            median=overall[group].median,
-            p90=overall[group].p90,
-            coverage=overall[group].coverage,
-            baseline=overall[group].roofline_median,
-            baseline_name="data sheet's roofline" if overall[group].roofline_median is not None else "",
-        )
-        for group, subject in subjects.items()
-        if group in overall
+    for group, subject in subjects.items():
+        if found := overall.get(group):
+            without = found.roofline_median
+            name = "" if without is None else "data sheet's roofline"
+            yield _measured(subject, "serving", f"{found.cells} cells", found, without, name)
+
+
+def _measured(
+    subject: str,
+    command: str,
+    over: str,
+    overall: Score | MemorySummary | ServingSummary,
+    baseline: float | None,
+    baseline_name: str,
+) -> Line:
+    return Line(
+        subject=subject,
+        command=command,
+        rows=overall.rows,
+        over=over,
+        median=overall.median,
+        p90=overall.p90,
+        coverage=overall.coverage,
+        baseline=baseline,
+        baseline_name=baseline_name,
     )
 
 

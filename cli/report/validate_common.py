@@ -1,10 +1,11 @@
-"""What the documents of `flopwise validate training`, `memory` and `runs` share: score tables, reasons, cells, twins."""
+"""What the documents of `flopwise validate` share: tables of scores and reasons, the worst rows, cells, twins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
-from ...benchmarks.validation.scores import Score
+from ...benchmarks.validation.scores import Score, ScoredRow
 from .document import Column, Table, Value
 
 
@@ -40,6 +41,20 @@ def score_table(each: Sequence[Score], rows: str, *, with_baseline_p90: bool) ->
     return Table("scores", columns, body, total_rows=1)
 
 
+class _Predicted(Protocol):
+    @property
+    def error(self) -> float | None: ...
+
+
+_Row = TypeVar("_Row", bound=_Predicted)
+
+
+def worst(rows: Iterable[_Row], most: int) -> list[_Row]:
+    """Return the rows with the largest errors, at most so many; what has no error is left out."""
+    known = [row for row in rows if row.error is not None]
+    return sorted(known, key=lambda row: -abs(row.error or 0.0))[:most]
+
+
 def reason_table(reasons: Iterable[str], rows: str) -> Table:
     """Return how many rows were left out for which reason, the most frequent first."""
     counts: dict[str, int] = {}
@@ -60,8 +75,24 @@ def count(value: float | None) -> Value | None:
     return None if value is None else Value(value, "count")
 
 
-def score_result(score: Score) -> dict[str, object]:
-    """Return a score as data."""
+def row_result(row: ScoredRow) -> dict[str, object]:
+    """Return a row as data, beside what a flat 40 % MFU says."""
+    return {
+        "id": row.id,
+        "source": row.source,
+        "measured": row.measured,
+        "predicted": row.predicted,
+        "low": row.low,
+        "high": row.high,
+        "error": row.error,
+        "flat_mfu": row.baseline,
+        "status": row.status,
+        "reason": row.reason,
+    }
+
+
+def error_result(score: Score) -> dict[str, object]:
+    """Return the errors of a source as data."""
     return {
         "source": score.source,
         "rows": score.rows,
@@ -69,6 +100,13 @@ def score_result(score: Score) -> dict[str, object]:
         "median_error": score.median,
         "p90_error": score.p90,
         "coverage": score.coverage,
+    }
+
+
+def score_result(score: Score) -> dict[str, object]:
+    """Return the errors of a source as data, beside those of a flat 40 % MFU."""
+    return {
+        **error_result(score),
         "median_high_over_low": score.width,
         "flat_mfu_median_error": score.baseline_median,
         "flat_mfu_p90_error": score.baseline_p90,

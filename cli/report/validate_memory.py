@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...benchmarks.validation.memory import MemoryResult, MemorySummary, summarise
 from .document import Cell, Column, Document, Table, Value
-from .validate_common import reason_table, share
+from .validate_common import reason_table, share, worst
 
 WORST = 10  # rows shown where not all are
 
@@ -16,7 +16,7 @@ def memory_document(
 ) -> Document:
     """Return the scores by source and overall, and the worst rows or all; `held_out` says how they were predicted."""
     summaries = summarise(rows)
-    shown = rows if show_all else _worst(rows)
+    shown = rows if show_all else worst((row for row in rows if row.counts), WORST)
     caption = "Every row" if show_all else f"The {len(shown)} rows with the largest errors (--all shows every row)"
     sections = [_summary_table(summaries)]
     if shown:
@@ -92,11 +92,6 @@ def _summary_table(summaries: Sequence[MemorySummary]) -> Table:
         if summary.rows or summary.unsupported or summary.ran_out
     )
     return Table("scores", columns, body, total_rows=2)
-
-
-def _worst(rows: Sequence[MemoryResult]) -> list[MemoryResult]:
-    counted = [row for row in rows if row.counts and row.error is not None]
-    return sorted(counted, key=lambda row: -abs(row.error or 0.0))[:WORST]
 
 
 def _row_table(rows: Sequence[MemoryResult], caption: str) -> Table:

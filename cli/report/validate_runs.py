@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...benchmarks.validation.scores import Score, ScoredRow, scores
 from .document import Cell, Column, Document, Table
-from .validate_common import count, reason_table, score_result, score_table, share
+from .validate_common import count, reason_table, row_result, score_result, score_table, share, worst
 
 WORST = 12  # rows shown where not all are
 
@@ -15,7 +15,7 @@ def runs_document(rows: Sequence[ScoredRow], inputs: Mapping[str, object], *, sh
     """Return the scores by source and overall, and the worst rows or all."""
     predicted = [row for row in rows if row.status != "mixed"]
     each, overall = scores(predicted)
-    shown = rows if show_all else _worst(predicted)
+    shown = rows if show_all else worst(predicted, WORST)
     caption = "Every run" if show_all else f"The {len(shown)} runs with the largest errors (--all shows every run)"
     sections = [score_table((*each, overall), "Runs", with_baseline_p90=False)]
     if shown:
@@ -29,7 +29,7 @@ def runs_document(rows: Sequence[ScoredRow], inputs: Mapping[str, object], *, sh
         headline=_headline(overall, each, mixed),
         inputs=inputs,
         result={
-            "rows": [_row(row) for row in rows],
+            "rows": [{"id": row.id, "source": row.source, "model": row.name, **row_result(row)} for row in rows],
             "summary": {
                 "metric": "accelerator-hours",
                 "held_out": True,
@@ -63,11 +63,6 @@ def _pooled(rows: Sequence[ScoredRow]) -> float | None:
     return median(errors) if errors else None
 
 
-def _worst(rows: Sequence[ScoredRow]) -> list[ScoredRow]:
-    known = [row for row in rows if row.error is not None]
-    return sorted(known, key=lambda row: -abs(row.error or 0.0))[:WORST]
-
-
 def _row_table(rows: Sequence[ScoredRow], caption: str) -> Table:
     columns = (
         Column("id", "Row", wide_only=True),
@@ -97,19 +92,3 @@ def _row_table(rows: Sequence[ScoredRow], caption: str) -> Table:
         for row in rows
     )
     return Table("rows", columns, body, caption=caption)
-
-
-def _row(row: ScoredRow) -> dict[str, object]:
-    return {
-        "id": row.id,
-        "source": row.source,
-        "model": row.name,
-        "measured": row.measured,
-        "predicted": row.predicted,
-        "low": row.low,
-        "high": row.high,
-        "error": row.error,
-        "flat_mfu": row.baseline,
-        "status": row.status,
-        "reason": row.reason,
-    }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ...benchmarks.validation.scaling import ScalingRow
 from ...benchmarks.validation.scores import Score, ScoredRow, scores
 from .document import Cell, Column, Document, Facts, Table, Value
+from .validate_common import error_result
 
 ROUNDING = 1e-9  # relative; below it only the last bits of floating point differ
 
@@ -41,8 +42,8 @@ def scaling_document(rows: Sequence[ScalingRow], inputs: Mapping[str, object], *
                 "verified": len(verified),
                 "verified_met": sum(bool(row.within) for row in verified),
                 "missed": [row.id for row in misses],
-                "overall": _score(overall),
-                "sources": [_score(score) for score in each],
+                "overall": error_result(overall),
+                "sources": [error_result(score) for score in each],
             },
         },
         sections=tuple(sections),
@@ -140,15 +141,4 @@ def _row(row: ScalingRow) -> dict[str, object]:
         "within_tolerance": row.within,
         "status": row.status,
         "reason": row.reason,
-    }
-
-
-def _score(score: Score) -> dict[str, object]:
-    return {
-        "source": score.source,
-        "rows": score.rows,
-        "unsupported": score.unsupported,
-        "median_error": score.median,
-        "p90_error": score.p90,
-        "coverage": score.coverage,
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...benchmarks.validation.scores import Score, ScoredRow, scores
 from .document import Cell, Column, Document, Table
-from .validate_common import count, reason_table, score_result, score_table, share
+from .validate_common import count, reason_table, row_result, score_result, score_table, share, worst
 
 WORST = 10  # rows shown where not all are
 
@@ -16,7 +16,7 @@ def training_document(
 ) -> Document:
     """Return the scores by source and overall, and the worst rows or all; `held_out` says how they were predicted."""
     each, overall = scores(rows)
-    shown = rows if show_all else _worst(rows)
+    shown = rows if show_all else worst(rows, WORST)
     caption = "Every row" if show_all else f"The {len(shown)} rows with the largest errors (--all shows every row)"
     sections = [score_table((*each, overall), "Rows", with_baseline_p90=True)]
     if shown:
@@ -29,7 +29,7 @@ def training_document(
         headline=_headline(overall, each, held_out=held_out),
         inputs=inputs,
         result={
-            "rows": [_row(row) for row in rows],
+            "rows": [row_result(row) for row in rows],
             "summary": {
                 "metric": "tokens/s per accelerator",
                 "held_out": held_out,
@@ -51,11 +51,6 @@ def _headline(overall: Score, each: Sequence[Score], *, held_out: bool) -> str:
         f"configuration alone with {seen}: {overall.median:.1%} off in the median, {overall.p90:.0%} in the 90th "
         f"percentile, {overall.coverage or 0:.0%} inside the 80 % band (means over sources).{flat}"
     )
-
-
-def _worst(rows: Sequence[ScoredRow]) -> list[ScoredRow]:
-    scored = [row for row in rows if row.error is not None]
-    return sorted(scored, key=lambda row: -abs(row.error or 0.0))[:WORST]
 
 
 def _row_table(rows: Sequence[ScoredRow], caption: str) -> Table:
@@ -83,18 +78,3 @@ def _row_table(rows: Sequence[ScoredRow], caption: str) -> Table:
         for row in rows
     )
     return Table("rows", columns, body, caption=caption)
-
-
-def _row(row: ScoredRow) -> dict[str, object]:
-    return {
-        "id": row.id,
-        "source": row.source,
-        "measured": row.measured,
-        "predicted": row.predicted,
-        "low": row.low,
-        "high": row.high,
-        "error": row.error,
-        "flat_mfu": row.baseline,
-        "status": row.status,
-        "reason": row.reason,
-    }
