@@ -24,7 +24,7 @@ _BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
 _TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 2e-2, "fp16": 4e-3, "fp8": 2e-2, "int8": 0.0}
 _FAST_TOLERANCE = 5e-2  # of fp8 whose sums keep about 14 bits on Hopper (DeepSeek-V3 report, section 3.3.2)
 _TF32_SHOWS = 3e-5  # relative difference between tf32 and fp32 products below which both are fp32
-_MOST_COPIES = 16
+_MOST_COPIES, _MOST_COPIES_ON_CHIP = 16, 256
 _CHECKED_ROWS, _CHECKED_COLUMNS = 8, 512
 _Product = tuple[int, int, int, str]
 
@@ -139,7 +139,8 @@ def _build(bench: Bench, format: str, m: int, k: int, n: int, layout: str) -> Bu
     torch = bench.torch
     dtype = _dtype(bench, format)
     per_set = (m * k + k * n) * _BYTES[format]
-    copies = max(1, min(_MOST_COPIES, round(bench.flush_bytes / per_set)))
+    most = _MOST_COPIES if bench.is_cpu else _MOST_COPIES_ON_CHIP  # a chip's last cache holds many small ones
+    copies = max(1, min(most, round(bench.flush_bytes / per_set)))
     if per_set * copies > 0.4 * bench.room_bytes():
         copies = 1
     with _unsupported(bench):

@@ -29,6 +29,7 @@ from flopwise.benchmarks.harness.sensors import Sensors
 from flopwise.benchmarks.harness.trials import Scope, Unsupported
 from flopwise.estimators.errors import InputError
 from flopwise.estimators.facts.bench_records import Device
+from flopwise.estimators.frozen import replace
 
 STUBS = (Path(torch.__file__).parent / "_C" / "__init__.pyi").read_text(encoding="utf-8")
 
@@ -205,6 +206,20 @@ def test_scaled_products_are_row_by_column_with_scales_in_fp32_and_each_vendors_
         assert first.stride() == (96, 1) and second.stride() == (1, 96)
         assert named["scale_a"].dtype is named["scale_b"].dtype is torch.float32
     assert seen[0][2]["use_fast_accum"] is True and "use_fast_accum" not in seen[2][2]
+
+
+@pytest.mark.parametrize("cache", [50, 256])
+def test_the_operands_of_a_small_product_do_not_stay_in_the_last_cache(cache: int) -> None:
+    bench = shapes_bench("meta")
+    bench.facts = replace(bench.facts, cache_bytes=cache * 2.0**20)
+    seen = set()
+    built = matmul.trial("bf16", 512, 512, 512, "nn").build(bench)
+    real = torch.mm
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "mm", lambda a, b: seen.add((id(a), id(b))) or real(a, b))
+        for _ in range(600):
+            built.run()
+    assert len(seen) * 2 * 512 * 512 * 2 >= cache * 2**20
 
 
 def test_sides_that_the_fp8_product_cannot_have_are_unsupported_with_its_reason() -> None:
