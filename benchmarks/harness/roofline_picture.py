@@ -43,10 +43,13 @@ def apart(places: Sequence[float], least: float, low: float, high: float) -> lis
     """Return places in the same order of size, at least `least` apart and between `low` and `high`."""
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = list(places)
-    for before, after in zip([None, *order], order, strict=False):
-        moved[after] = max(moved[after], low if before is None else moved[before] + least)
-    for after, before in zip([None, *reversed(order)], reversed(order), strict=False):
-        moved[before] = min(moved[before], high if after is None else moved[after] - least)
+    floor, ceiling = low, high
+    for i in order:
+        moved[i] = max(moved[i], floor)
+        floor = moved[i] + least
+    for i in reversed(order):
+        moved[i] = min(moved[i], ceiling)
+        ceiling = moved[i] - least
     return moved
 
 
@@ -166,7 +169,7 @@ def png(found: Roofline) -> bytes:
     # The line rises one decade in one: its angle on paper follows from the lengths of the decades.
     up = high * _HEIGHT / math.log10(y_high / y_low)
     steep = math.degrees(math.atan2(up, wide * _WIDTH / math.log10(x_high / x_low)))
-    middle = [math.sqrt(a * b) for a, b in zip(*ends, strict=True)]
+    middle = math.sqrt(ends[0][0] * ends[1][0]), math.sqrt(ends[0][1] * ends[1][1])
     axes.annotate(
         f"memory {show_rate(found.bytes_per_s, 'B/s')}",
         middle,
