@@ -52,7 +52,8 @@ def further(
     Raises:
         KeyboardInterrupt, Stopped: as they came; what is complete counts.
     """
-    done, said = 0, ()
+    done = 0
+    said: tuple[str, ...] = ()
     for number in range(rounds):
         seconds = session.time_left() / (rounds - number) if session.budget.seconds is not None else None
         if seconds is not None and seconds < _LEAST_ROUND_S:
@@ -156,8 +157,8 @@ def _trials_of(cases: Sequence[Case], planned: Sequence[Trial]) -> list[Trial]:
         if case.id in known:
             found.append(known[case.id])
         elif case.suite == matmul.SUITE:
-            sides = (int(case.number(side)) for side in ("m", "k", "n"))
-            found.append(matmul.trial(case.text("format"), *sides, case.text("layout")))
+            m, k, n = (int(case.number(side)) for side in ("m", "k", "n"))
+            found.append(matmul.trial(case.text("format"), m, k, n, case.text("layout")))
     return found
 
 

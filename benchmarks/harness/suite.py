@@ -258,12 +258,15 @@ def _best(cases: list[Case], format: str) -> Case | None:
 
 
 def cross_check(bench: Bench, cases: list[Case]) -> dict[str, float]:
-    """Time the fastest product of the main format with `torch.utils.benchmark` too; FLOP/s of its best and median."""
+    """Time the fastest product of the main format with `torch.utils.benchmark` too; FLOP/s of its best and median.
+
+    Nothing on a TPU, for which that timer does not wait.
+    """
     import torch.utils.benchmark as second
 
     format = "fp32" if bench.is_cpu else "bf16"
     best = _best(cases, format)
-    if best is None:
+    if best is None or bench.kind == "xla":
         return {}
     what = best.what
     built = matmul.trial(format, int(what["m"]), int(what["k"]), int(what["n"]), str(what["layout"])).build(bench)

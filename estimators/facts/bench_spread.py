@@ -31,7 +31,7 @@ def load_run_spreads() -> tuple[RunSpread, ...]:
     Raises:
         FactsError: a row lacks something, or there is none for any device and suite.
     """
-    return _rows(read(package_folder() / NAME, name=NAME, check=_rows))
+    return _rows(read(package_folder() / NAME, name=NAME, check=_check))
 
 
 def run_spread(device: str, suite: str) -> RunSpread:
@@ -40,10 +40,17 @@ def run_spread(device: str, suite: str) -> RunSpread:
     return next(rows[key] for key in ((device, suite), (device, ANY), (ANY, ANY)) if key in rows)
 
 
+def _check(file: FactFile) -> None:
+    _rows(file)
+
+
 def _rows(file: FactFile) -> tuple[RunSpread, ...]:
     top = Fields(file, (), file.data, ("as_of", "rows"))
     found = []
-    for index, row in enumerate(top.values.get("rows") or ()):
+    listed = top.values.get("rows")
+    if not isinstance(listed, list):
+        top.fail("rows", "rows: a list is wanted")
+    for index, row in enumerate(listed):
         fields = Fields(file, ("rows", index), row, ("device", "suite", "deviation", "guess", "source"))
         guess = fields.values.get("guess", False)
         if not isinstance(guess, bool):
