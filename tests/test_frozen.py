@@ -53,7 +53,12 @@ def family(dataclass):
     class Single:
         only: int
 
-    return Point, Named, Child, Empty, Single
+    @dataclass(slots=True)
+    class Open:
+        total: float = 0.0
+        parts: list[str] = dataclasses.field(default_factory=list)
+
+    return Point, Named, Child, Empty, Single, Open
 
 
 OURS, THEIRS = family(frozen.dataclass), family(dataclasses.dataclass)
@@ -67,6 +72,8 @@ BUILDS = [
     (2, (), {"name": "n"}),
     (3, (), {}),
     (4, (4,), {}),
+    (5, (), {}),
+    (5, (1.5,), {"parts": ["p"]}),
 ]
 WRONG = [
     (0, (), {}),
@@ -99,7 +106,7 @@ def test_wrong_arguments_fail_alike(which, positional, named):
     assert failures[0] == failures[1]
 
 
-@pytest.mark.parametrize("which", range(5))
+@pytest.mark.parametrize("which", range(6))
 def test_classes_look_alike(which):
     mine, theirs = OURS[which], THEIRS[which]
     described = [
@@ -192,15 +199,25 @@ def test_records_can_be_pickled():
     assert pickle.loads(pickle.dumps(Kept(3))) == Kept(3)
 
 
-def test_other_kinds_are_left_to_the_standard_library():
+def test_a_class_without_slots_is_left_to_the_standard_library():
     @frozen.dataclass
     class Loose:
         a: int
 
-    @frozen.dataclass(slots=True)
-    class Open:
-        a: int
+    loose = Loose(1)
+    loose.a = 2
+    assert loose == Loose(2)
+    assert loose.__dict__ == {"a": 2}
 
-    loose, slotted = Loose(1), Open(1)
-    loose.a = slotted.a = 2
-    assert (loose, slotted) == (Loose(2), Open(2))
+
+@pytest.mark.parametrize("made", [OURS[5], THEIRS[5]])
+def test_a_class_that_is_not_frozen_changes_and_cannot_be_hashed(made):
+    record = made(1.0)
+    record.total = 2.0
+    assert record == made(2.0)
+    assert frozen.replace(record, total=3.0) == made(3.0)
+    assert copy.deepcopy(record) == record
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(record)
+    with pytest.raises(AttributeError):
+        record.new = 1

@@ -18,7 +18,6 @@ A level that no measured row has counts as 1: the mean of its kind under the fit
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ..frozen import dataclass
@@ -35,7 +34,7 @@ XLA_GPU_YEAR = 2024  # XLA on GPUs gained its latency-hiding scheduler and fused
 CUDNN_YEAR = 2025  # Transformer Engine before it mostly dispatched to FlashAttention 2
 FIRST_FLASH_YEAR = 2023  # PyTorch stacks of this year and before ran FlashAttention 1 (Triton or CUDA)
 MEGATRON_CORE_YEAR = 2023  # before it: Megatron-LM without sequence parallelism overlap and fused attention
-_FACTORS = tuple(field.name for field in fields(Factors))
+_FACTORS = Factors.__match_args__
 _FUSED = ("fsdp-compiled", "torchtune", "megatron", "jax-gpu", "jax-gpu-2023", "jax-tpu", "neuron", "rocm")
 _HOST = {"megatron-old": "old", "megatron": "megatron", "rocm": "megatron", "jax-gpu": "xla", "jax-tpu": "xla"}
 _HOST |= {"neuron": "xla", "jax-gpu-2023": "xla"}
