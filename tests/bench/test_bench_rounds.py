@@ -109,7 +109,7 @@ def test_without_time_no_process_is_started(bench, session, monkeypatch) -> None
 
 def test_a_device_that_one_process_holds_is_measured_again_in_it(bench, session, monkeypatch) -> None:
     monkeypatch.setattr(rounds.subprocess, "Popen", None)
-    monkeypatch.setattr(bench, "kind", "xla")
+    monkeypatch.setattr(rounds, "_ALONE", ("cpu",))
     done, said = further(bench, session)
     assert done == 0
     assert said == ("One process holds this device; another run may differ by more than the intervals say.",)
