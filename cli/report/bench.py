@@ -41,12 +41,15 @@ def record_document(record: Record, *, show_all: bool) -> Document:
         },
         sections=tuple(sections),
         warnings=_warnings(record),
-        next_commands=(
-            "flopwise bench show --roofline",
-            "flopwise bench compare latest",
-            "flopwise bench verify",
-        ),
+        next_commands=_next(record),
     )
+
+
+def _next(record: Record) -> tuple[str, ...]:
+    """Return what a record of this content can be used for."""
+    if record.best_flops and record.best_bandwidth:
+        return ("flopwise bench show --roofline", "flopwise bench compare latest", "flopwise bench verify")
+    return ("flopwise bench compare latest",) if record.best_flops else ()
 
 
 def _headline(record: Record) -> str:

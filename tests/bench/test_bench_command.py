@@ -51,6 +51,15 @@ def test_show_prints_the_numbers_of_its_json_twin(same_numbers) -> None:
     assert best["memory"] == pytest.approx(made.BYTES_PER_S)
 
 
+def test_a_record_of_collectives_alone_is_shown_and_nothing_it_cannot_do_is_proposed(cli) -> None:
+    record = made.record(made.collective("all_reduce", 2, 1e-4, 3e9, backend="gloo"))
+    write_record(record, default_path(record.id))
+    found = cli("bench", "show")
+    assert found.code == 0, found.err
+    assert "all-reduce" in found.out and "3.00 GB/s" in found.out
+    assert "--roofline" not in found.out
+
+
 def test_show_fits_80_columns(cli) -> None:
     keep()
     for argv in (("show",), ("show", "--all"), ("compare", "latest"), ("list",)):

@@ -200,6 +200,15 @@ def test_serving_on_several_chips_follows_the_all_reduce(cli) -> None:
     assert "this answer is made of all-reduce alone" in " ".join(twin["links_not_used"])
 
 
+def test_plan_follows_the_record_and_names_what_was_replaced(cli) -> None:
+    asked = ("plan", "--budget", "500k", "--accelerator", "h100", "--format", "json", "--calibrate")
+    slow, quick = (cli(*asked, keep(f"20261124-12000{i}-r", record(f))) for i, f in enumerate((0.2, 1.5)))
+    assert slow.code == quick.code == 0, slow.err
+    twins = [each.json["result"]["calibration"] for each in (slow, quick)]
+    assert twins[0]["after"]["mid"] < twins[1]["after"]["mid"]
+    assert {each["kind"] for each in twins[0]["links"]} == set(RATES)
+
+
 def test_collectives_have_no_effect_on_one_chip_and_are_refused(cli) -> None:
     keep("20261124-120000-r", record())
     found = cli("train", "--model", "gpt2", "--tokens", "1B", "--on", "h100:1", "--calibrate", "latest")
