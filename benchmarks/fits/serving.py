@@ -35,7 +35,8 @@ from ...estimators.serving.loops import Machine, Work
 from ...estimators.serving.setup import LoadRates, chip_rates, levels, slopes
 from ..validation.serving import figures
 from ..validation.serving_folds import family_key, fold_of
-from ..validation.serving_rows import Case, Metric, Scenario, Unsupported, read_case
+from ..validation.serving_rows import Case, Metric, Scenario, read_case
+from ..validation.serving_software import Unsupported
 from .common import ROOT, measured
 
 Array = NDArray[np.float64]

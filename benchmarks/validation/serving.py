@@ -26,7 +26,8 @@ from ...estimators.serving.equations import larger, smaller
 from ...estimators.serving.loops import Machine, Speeds, Work
 from ...estimators.serving.setup import chip_rates, rates_of
 from .scores import quantile
-from .serving_rows import Case, Metric, Scenario, Unsupported, read_case, split
+from .serving_rows import Case, Metric, Scenario, read_case, split
+from .serving_software import Unsupported
 
 SPEED, PROMPT, MEMORY, RUNTIME = "speed", "prompt", "memory", "runtime memory"
 UNITS = {

@@ -18,8 +18,8 @@ from ...estimators.serving.setup import Setup
 from ...estimators.units import GB, GIB
 from .rows import Cells
 from .serving_chips import find_chip
-from .serving_rows import Unsupported, _cache_bits, _engine, _weights
 from .serving_shapes import shape_of
+from .serving_software import Unsupported, cache_bits_of, engine_of, weights_of
 
 if TYPE_CHECKING:
     from ...estimators.facts.catalog import Catalog
@@ -85,19 +85,19 @@ def _setup(cells: Cells, catalog: Catalog, rules: ServingRules) -> Setup:
         raise Unsupported(f"the shape of '{cells.text('model')}' is not known")
     chip = find_chip(cells.text("accelerator"), catalog) or catalog.find("h100-sxm-80gb")
     text = Cells({**cells.values, "framework": f"{cells.text('framework')} {cells.text('notes')}"})
-    engine, level = _engine(text, chip, rules)
+    engine, level = engine_of(text, chip, rules)
     written = cells.text("weight_prec").replace(" rowwise", "")
     is_gguf = "gguf" in cells.text("source").lower() or "kyuz0" in cells.text("source")
     if is_gguf:
         engine = rules.engines["llama.cpp"]
-    weights = _weights(Cells({**cells.values, "weight_prec": written}), engine, rules)
+    weights = weights_of(Cells({**cells.values, "weight_prec": written}), engine, rules)
     filled: list[str] = []
     setup = Setup(
         shape=shape,
         accelerator=chip,
         engine=engine,
         weights=weights,
-        cache_bits=_cache_bits(cells, engine, weights, rules, filled),
+        cache_bits=cache_bits_of(cells, engine, weights, rules, filled),
         level=level,
     )
     return replace(setup, tensor=max(1, cells.whole("tp") or 1))
