@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from ...estimators.memory.fit import Fitting
     from ...estimators.models.resolve import ResolvedModel
     from ...estimators.models.shape import ModelShape
+    from ...estimators.training.choose import Wanted
 
 NF4_BITS = 4.5  # 4 bits and one fp32 scale per 64 weights (arXiv:2305.14314, section 3)
 inference_option = panel("Inference besides")
@@ -221,17 +222,16 @@ def memory(
         raise DoesNotFit(_no(fitting))
 
 
-def _layout_flags(wanted: object) -> list[tuple[str, object]]:
+def _layout_flags(wanted: Wanted) -> list[tuple[str, object]]:
     names = ("tp", "pp", "cp", "ep", "interleave", "zero", "micro_batch", "recompute")
     return [(name.replace("_", "-"), getattr(wanted, name)) for name in names]
 
 
-def _default_batch(count: int, wanted: object) -> int:
-    """As many sequences as keep every replica busy, and pipelines full: 4 micro-batches per stage."""
-    tp, pp, cp = (getattr(wanted, name) or 1 for name in ("tp", "pp", "cp"))
-    replicas = max(1, count // (tp * pp * cp))
-    micro = getattr(wanted, "micro_batch") or 1  # noqa: B009  # the type is imported where it is used
-    return replicas * micro * (4 * pp if pp > 1 else 1)
+def _default_batch(count: int, wanted: Wanted) -> int:
+    """Return as many sequences as keep every replica busy, and pipelines full: 4 micro-batches per stage."""
+    pp = wanted.pp or 1
+    replicas = max(1, count // ((wanted.tp or 1) * pp * (wanted.cp or 1)))
+    return replicas * (wanted.micro_batch or 1) * (4 * pp if pp > 1 else 1)
 
 
 def _fit(
@@ -240,20 +240,21 @@ def _fit(
     count: int,
     recipe: Recipe,
     workload: Workload,
-    wanted: object,
+    wanted: Wanted,
     kind: MemoryKind,
 ) -> tuple[Fitting, str]:
     """Return a layout and its memory: what was asked, else the fastest that fits, else the leanest there is."""
     from ...estimators.memory.fit import Fitting, leanest
     from ...estimators.memory.training import training_memory
     from ...estimators.training.checks import check_layout
-    from ...estimators.training.choose import Clock, Wanted, choose_layout
+    from ...estimators.training.choose import Clock, choose_layout
 
-    assert isinstance(wanted, Wanted)
-    given = {name: getattr(wanted, name) for name in ("tp", "pp", "cp", "ep") if getattr(wanted, name)}
     fixed = Layout(
         accelerators=count,
-        **given,
+        tp=wanted.tp or 1,
+        pp=wanted.pp or 1,
+        cp=wanted.cp or 1,
+        ep=wanted.ep or 1,
         interleave=wanted.interleave or 1,
         zero=Zero.NONE if wanted.zero is None else wanted.zero,
         micro_batch=wanted.micro_batch or 1,
