@@ -164,7 +164,8 @@ class _Book:
                 sheet.write_string(row, column, text)
             share = f"Inputs!$J${self.share_row[reserve.stage] + 1}"
             sheet.write_formula(row, 3, f"={share}", self.percent, reserve.share)
-            paid = f"SUMIFS($G${_FIRST + 1}:$G${self.last_line + 1},$A${_FIRST + 1}:$A${self.last_line + 1},A{row + 1})"
+            names, costs = (f"${letter}${_FIRST + 1}:${letter}${self.last_line + 1}" for letter in "AG")
+            paid = _sum_where(costs, names, f"$A{row + 1}")
             sheet.write_formula(row, 6, f"=ROUND(D{row + 1}*{paid},2)", self.usd, reserve.cents / 100)
         total = self.last_row + 1
         sheet.write_string(total, 0, "total", self.strong)
@@ -210,7 +211,7 @@ class _Book:
             sheet.write_string(row, 0, reserve.stage)
             sheet.write_string(row, 1, "contingency")
             share = f"Inputs!$J${self.share_row[reserve.stage] + 1}"
-            stages = f"$A${first}:$A${last}=$A{row + 1}"
+            stages = f"EXACT($A${first}:$A${last},$A{row + 1})"
             for month, cents in enumerate(reserve.by_month):
                 now = f"ROUND({share}*SUMPRODUCT(({stages})*$C${first}:{_column(2 + month)}${last}),2)"
                 before = (
@@ -274,7 +275,7 @@ class _Book:
             row = _FIRST + index
             sheet.write_string(row, 0, planned.stage.name)
             sheet.write_string(row, 1, months_text(budget, planned))
-            formula = f"=SUMIFS({costs},{stages},A{row + 1})"
+            formula = f"={_sum_where(costs, stages, f'A{row + 1}')}"
             sheet.write_formula(row, 2, formula, self.usd, planned.cents / 100)
         row = _FIRST + len(budget.stages)
         sheet.write_string(row, 0, "total", self.strong)
@@ -290,7 +291,7 @@ class _Book:
         for index, category in enumerate(categories):
             cents = paid.get(category, 0)
             sheet.write_string(_FIRST + index, 4, str(category))
-            formula = f"=SUMIFS({costs},{kinds},E{_FIRST + index + 1})"
+            formula = f"={_sum_where(costs, kinds, f'E{_FIRST + index + 1}')}"
             sheet.write_formula(_FIRST + index, 5, formula, self.usd, cents / 100)
         end = _FIRST + len(categories)
         sheet.write_string(end, 4, "total", self.strong)
@@ -374,6 +375,11 @@ def _for_paper(sheet: Any) -> None:
     """Print a sheet across, on one page's width."""
     sheet.set_landscape()
     sheet.fit_to_pages(1, 0)
+
+
+def _sum_where(costs: str, names: str, name: str) -> str:
+    """Return the sum of `costs` where the name is this very one; SUMIFS takes "<5" or "a*" as a pattern, Team as team."""
+    return f"SUMPRODUCT(--EXACT({names},{name}),{costs})"
 
 
 def _column(index: int) -> str:

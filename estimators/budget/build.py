@@ -26,7 +26,7 @@ from ..facts.budget_records import (
 from ..frozen import dataclass, replace
 from ..quantity import Quantity, product
 from .context import Context, Worked
-from .lines import Category, Draft, Line, PriceInput, Reserve, line_of, reserve_of
+from .lines import MOST_USD, Category, Draft, Line, PriceInput, Reserve, line_of, reserve_of
 from .schedule import Span, in_order, span_of
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def build(file: BudgetFile, catalog: Catalog) -> Budget:
             spans[stage.name] = span_of(stage, worked[stage.name].lasts, spans, file)
         else:
             spans[stage.name], worked[stage.name] = _with_months(stage, context, spans)
-        planned[stage.name] = _planned(stage, worked[stage.name], spans[stage.name], file.months)
+        planned[stage.name] = _planned(stage, worked[stage.name], spans[stage.name], file.months, context)
     stages = tuple(planned[stage.name] for stage in file.stages)
     _check_owned(stages, context)
     lines = [line for each in stages for line in each.lines]
@@ -210,13 +210,19 @@ def _with_months(stage: Stage, context: Context, spans: Mapping[str, Span]) -> t
     return span, data(stage, work, context, span.months)
 
 
-def _planned(stage: Stage, found: Worked, span: Span, months: int) -> PlannedStage:
+def _planned(stage: Stage, found: Worked, span: Span, months: int, context: Context) -> PlannedStage:
     drafts = [_widened(draft, stage.uncertainty) for draft in found.drafts]
     paid_months = min(_committed(found, span), months - span.first)
     lines = []
     for draft in drafts:
         if found.commitment_months:  # the draft is one month of the contract
             draft = replace(draft, amount=draft.amount.scaled(paid_months), weights=(1.0,) * paid_months)
+        usd = draft.amount.mid * draft.price.usd.mid
+        if not usd <= MOST_USD:
+            said = (
+                f"'{draft.item}' costs ${usd:.3g}, more than the ${MOST_USD:g} that a line can hold; check its amounts"
+            )
+            raise context.budget.file.error(said, *stage.where, "name")
         lines.append(line_of(draft, stage.name, _weights(draft, span, months)))
     reserve = None
     if stage.contingency:

@@ -75,7 +75,10 @@ class Context:
         found: dict[str, float] = {}
         for name, usd in self.budget.prices.items():
             with self.naming("prices", name):
-                found[self.catalog.find(name).id] = usd
+                chip = self.catalog.find(name).id
+                if chip in found:
+                    raise InputError(f"the price of {chip} is given twice, once as '{name}'; remove one.")
+                found[chip] = usd
         return found
 
     def default(self, name: str) -> Quantity:

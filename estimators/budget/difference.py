@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from ..frozen import dataclass
@@ -100,16 +101,22 @@ def _lines(budget: Budget) -> dict[tuple[str, str], _Held]:
     found: dict[tuple[str, str], _Held] = {}
     for planned in budget.stages:
         for line in planned.lines:
-            key, number = (planned.stage.name, line.item), 2
-            while key in found:  # the same item twice in one stage
-                key, number = (planned.stage.name, f"{line.item} ({number})"), number + 1
+            key = _free(found, planned.stage.name, line.item)
             amount = f"{line.amount.mid:,.6g} {line.amount.unit}".strip()
             found[key] = _Held(line.category, line.cents, amount, f"${line.price.usd.mid:,.6g}")
         if planned.reserve:
             share = f"{planned.reserve.share:.4g}"
             held = _Held(Category.CONTINGENCY, planned.reserve.cents, f"share {share}", "")
-            found[planned.stage.name, "contingency"] = held
+            found[_free(found, planned.stage.name, "contingency")] = held
     return found
+
+
+def _free(found: Mapping[tuple[str, str], _Held], stage: str, item: str) -> tuple[str, str]:
+    """Return a key that no line has yet: the same item may stand twice in one stage."""
+    key, number = (stage, item), 2
+    while key in found:
+        key, number = (stage, f"{item} ({number})"), number + 1
+    return key
 
 
 def _why(was: _Held | None, now: _Held | None) -> str:

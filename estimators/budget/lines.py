@@ -17,6 +17,7 @@ from ..frozen import dataclass, replace
 from ..quantity import Quantity
 
 AMOUNT_PLACES, PRICE_PLACES, SHARE_PLACES = 4, 6, 8
+MOST_USD = 1e12  # of a line: a number with cents that every format still holds exactly
 _CENT = Decimal("0.01")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection
 from datetime import date
 from typing import TypeVar
@@ -12,6 +13,9 @@ from .schema import Fields, shown
 from .yamlfile import FactFile, Key
 
 _T = TypeVar("_T")
+MOST = 1e21  # of any number: beyond it somebody's finger slipped, and products leave the range of numbers
+_UNPRINTED = ("Cc", "Cf", "Zl", "Zp")  # control and direction marks, other line ends: Unicode's categories
+_JOINERS = "\u200c\u200d"  # inside words of some scripts
 
 
 class Values(Fields):
@@ -26,9 +30,21 @@ class Values(Fields):
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             self.fail(key, f"{self.spelled(key)} is {shown(value)}; {what} is wanted")
         try:
-            return reader(value if isinstance(value, str) else f"{value:.15g}")
+            found = reader(value if isinstance(value, str) else f"{value:.15g}")
         except InputError as error:
             self.fail(key, f"{self.spelled(key)}: {error}")
+        if isinstance(found, float) and found > MOST:
+            self.fail(key, f"{self.spelled(key)} is {shown(value)}, it must be at most {MOST:g}; is the unit right?")
+        return found
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text that a terminal, a sheet and a page can show, without spaces around it."""
+        value = super().text(key, default)
+        for mark in value.replace("\n", "") if key == "note" else value:
+            if unicodedata.category(mark) in _UNPRINTED and mark not in _JOINERS:
+                said = f"{self.spelled(key)} holds the character U+{ord(mark):04X}, which cannot be shown; remove it"
+                self.fail(key, said)
+        return value.strip()
 
     def optional(self, key: str, reader: Callable[[str], _T], what: str) -> _T | None:
         """Return the same, or None where the key is not there."""

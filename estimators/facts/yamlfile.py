@@ -65,8 +65,9 @@ class FactFile:
         return self._lines.get(path)
 
     def error(self, message: str, *path: Key) -> FactsError:
-        """Return the error that says `message` about the value at `path`."""
-        return FactsError(message, file=self.file, line=self.line(*path))
+        """Return the error that says `message` about the value at `path`; what cannot be printed is spelled out."""
+        said = "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in message)
+        return FactsError(said, file=self.file, line=self.line(*path))
 
 
 def read(path: Path, *, name: str = "", check: Check | None = None) -> FactFile:

@@ -84,3 +84,13 @@ def test_a_small_edit_shows(small, old, new):
     found = difference(small, budget_of(SMALL.replace(old, new)))
     assert found.changed
     assert found.cents > 0
+
+
+def test_an_item_called_contingency_is_not_lost_behind_the_contingency():
+    text = (
+        "version: 1\nname: b\nstart: 2027-01\nmonths: 3\ncontingency: 10%\nstages:\n"
+        "- {name: s, kind: other, items: [{what: contingency, usd: 100}]}\n"
+    )
+    found = difference(budget_of(text), budget_of(text.replace("usd: 100", "usd: 200")))
+    assert [(line.item, line.cents) for line in found.changed] == [("contingency", 10_000), ("contingency (2)", 1_000)]
+    assert sum(line.cents for line in found.changed) == found.cents

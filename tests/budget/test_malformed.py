@@ -119,6 +119,107 @@ FILES = {
     "huge": (HEAD + "note: " + "x" * 600_000 + "\n" + PEOPLE, None, "too large for a budget"),
     "too many stages": (HEAD + "stages:\n" + "- {}\n" * 300, 5, "at most 200"),
     "deep": (HEAD + "stages: " + "[" * 20_000 + "\n", 5, ""),
+    "deep by indent": (
+        HEAD + "stages:\n" + "".join(" " * i + "a:\n" for i in range(1, 900)),
+        None,
+        "nested too deeply",
+    ),
+    "aliases that grow": ("a: &a [x, x]\nb: &b [*a, *a]\n" + HEAD + PEOPLE, 1, "uses an anchor"),
+    "merge key": (HEAD + "stages:\n- {<<: {name: t}, kind: people}\n", 6, "merge keys (<<) are not used"),
+    "second document": (HEAD + PEOPLE + "...\ngarbage: 1\n", 8, "is not YAML"),
+    "NUL": (HEAD.replace("name: b", "name: b\0") + PEOPLE, 2, "a character that YAML does not allow"),
+    "NUL escaped": (stage("kind: other", 'items: [{what: "x\\0", usd: 5}]'), 8, "U+0000, which cannot be shown"),
+    "escape sequence": (stage("kind: other", 'items: [{what: "\\x1b[31m", usd: 5}]'), 8, "U+001B, which cannot be"),
+    "name of two lines": (stage("kind: other", 'items: [{what: "x\\ny", usd: 5}]'), 8, "U+000A, which cannot be shown"),
+    "name turned around": (
+        stage("kind: other", "items: [{what: x, usd: 5}]").replace("name: s", 'name: "a\\u202eb"'),
+        6,
+        "U+202E, which cannot be",
+    ),
+    "name of spaces": (
+        stage("kind: other", "items: [{what: x, usd: 5}]").replace("name: s", "name: '  '"),
+        6,
+        "name is empty",
+    ),
+    "same name but a space": (
+        HEAD + PEOPLE + PEOPLE.partition("\n")[2].replace("team", "'team '"),
+        7,
+        "already in line 6",
+    ),
+    "not a number": (stage("kind: other", "items: [{what: x, usd: .nan}]"), 8, "not a plain number"),
+    "infinite": (stage("kind: other", "items: [{what: x, usd: .inf}]"), 8, "not a plain number"),
+    "income not a number": (HEAD + "funding: {cash: 1, monthly_income: .nan}\n" + PEOPLE, 5, "not a plain number"),
+    "gigabytes of money": (stage("kind: other", "items: [{what: x, usd: 80GB}]"), 8, "the unit 'GB' is not known"),
+    "gigabytes of pay": (HEAD + PEOPLE.replace("100k", "80GiB"), 6, "the unit 'GiB' is not known"),
+    "price in gigabytes": (HEAD + "prices: {h100-sxm-80gb: 2GB}\n" + PEOPLE, 5, "the unit 'GB' is not known"),
+    "cents for power": (
+        stage("kind: hardware", "buy: h100-sxm:8", "usd_per_kwh: 9 ct"),
+        9,
+        "the unit 'ct' is not known",
+    ),
+    "decimal comma": (stage("kind: other", 'items: [{what: x, usd: "1.000,50"}]'), 8, "the unit ',50' is not known"),
+    "comma in a flow": (stage("kind: other", "items: [{what: x, usd: 1,000}]"), 8, "000 is not a known key"),
+    "1e308 dollars": (stage("kind: other", "items: [{what: x, usd: 1e308}]"), 8, "at most 1e+21; is the unit right?"),
+    "1e18 dollars": (
+        stage("kind: other", "items: [{what: x, usd: 1e18}]"),
+        6,
+        "more than the $1e+12 that a line can hold",
+    ),
+    "1e300 of pay": (HEAD + PEOPLE.replace("100k", "1e300"), 6, "at most 1e+21"),
+    "1e300 tokens": (stage("kind: pre-training", "model: 7B", "tokens: 1e300", "on: h100-sxm:8"), 9, "at most 1e+21"),
+    "1e30 requests": (stage(*SERVE_ALL).replace("1k", "1e30"), 10, "at most 1e+21"),
+    "1e300 tokens long": (HEAD + TRAIN + "  seq: 1e300\n", 11, "it must lie between 1e-09 and 1e+15"),
+    "1e-300 of peak": (HEAD + TRAIN + "  mfu: 1e-300\n", 11, "it must lie between 1e-09 and 1e+15"),
+    "growth without end": (stage(*SERVE_ALL, "growth: 1e20"), 13, "at most 300%"),
+    "no accelerators": (stage("kind: pre-training", "model: 7B", "tokens: 1B", "on: h100-sxm:0"), 10, "more than 0"),
+    "fewer than none": (stage("kind: pre-training", "model: 7B", "tokens: 1B", "on: h100-sxm:-8"), 10, "more than 0"),
+    "nobody": (
+        HEAD + "stages:\n- {name: t, kind: people, roles: [{role: d, count: 0, usd_per_year: 1k}]}\n",
+        6,
+        "more than 0",
+    ),
+    "overhead below nothing": (HEAD + PEOPLE.replace("people,", "people, overhead: -50%,"), 6, "more than 0"),
+    "price twice": (
+        HEAD + "prices:\n  h100-sxm-80gb: 2\n  h100-sxm: 3\n" + PEOPLE,
+        7,
+        "the price of h100-sxm-80gb is given twice",
+    ),
+    "price of nothing": (HEAD + "prices: {h100-sxm-80gb: 0}\n" + PEOPLE, 5, "more than 0"),
+    "funding a list": (HEAD + "funding: [1, 2]\n" + PEOPLE, 5, "funding is a list, a mapping"),
+    "funding empty": (HEAD + "funding:\n" + PEOPLE, 5, "funding is empty, a mapping"),
+    "prices a list": (HEAD + "prices: [1]\n" + PEOPLE, 5, "one line per accelerator"),
+    "terms a text": (HEAD + "terms: spot\n" + PEOPLE, 5, "terms is 'spot', a mapping"),
+    "stages a mapping": (HEAD + "stages: {a: {kind: people}}\n", 5, "a list of stages is wanted"),
+    "stage a list": (HEAD + "stages: [[1]]\n", 5, "stages[0] is a list, a mapping"),
+    "stage empty": (HEAD + "stages:\n-\n", 6, "stages[0] is empty, a mapping"),
+    "roles a mapping": (
+        HEAD + "stages:\n- {name: t, kind: people, roles: {role: d}}\n",
+        6,
+        "a list of roles is wanted",
+    ),
+    "items a mapping": (stage("kind: other", "items: {what: x, usd: 5}"), 8, "a list of items is wanted"),
+    "cash below nothing": (HEAD + "funding: {cash: -1M}\n" + PEOPLE, 5, "at least 0"),
+    "raise below nothing": (
+        HEAD + "funding: {cash: 1, raises: [{month: 2027-03, usd: -1}]}\n" + PEOPLE,
+        5,
+        "more than 0",
+    ),
+    "months true": ("version: 1\nname: b\nstart: 2027-01\nmonths: true\n" + PEOPLE, 4, "months is true; a whole"),
+    "months octal": ("version: 1\nname: b\nstart: 2027-01\nmonths: 012\n" + PEOPLE, 4, "does not read as it looks"),
+    "months of a clock": (
+        "version: 1\nname: b\nstart: 2027-01\nmonths: 1:30\n" + PEOPLE,
+        4,
+        "does not read as it looks",
+    ),
+    "start a number": ("version: 1\nname: b\nstart: 202701\nmonths: 3\n" + PEOPLE, 3, "not a month"),
+    "start in other digits": ("version: 1\nname: b\nstart: ２０２７-０１\nmonths: 3\n" + PEOPLE, 3, "not a month"),
+    "start two lines": ('version: 1\nname: b\nstart: "2027\\n01"\nmonths: 3\n' + PEOPLE, 3, "'2027\\n01', not a month"),
+    "amount with an escape": (stage("kind: other", 'items: [{what: x, usd: "5\\x1b[2J"}]'), 8, "'5\\x1b[2J'"),
+    "year 0": ("version: 1\nname: b\nstart: 0000-01\nmonths: 3\n" + PEOPLE, 3, "there is no such month"),
+    "version a text": ("version: one\nname: b\nstart: 2027-01\nmonths: 3\n" + PEOPLE, 1, "reads versions 0 and 1"),
+    "answer of something": ("flopwise_version: 1\ninputs: 3\n", None, "holds no budget"),
+    "share of itself": (stage("kind: experiments", "share: 20%", "of: s"), 9, "shares of each other: s -> s"),
+    "waits twice": (stage("kind: data", "after: [a, a]", "items: [{what: x, usd: 1}]"), 8, "holds an entry twice"),
 }
 
 
@@ -138,8 +239,8 @@ def test_a_wrong_file_gets_one_sentence_with_its_line(cli, tmp_path, name):
         assert int(found[1]) == line
 
 
-def test_there_are_more_than_forty():
-    assert len(FILES) > 40
+def test_there_are_more_than_a_hundred_kinds():
+    assert len(FILES) > 100
 
 
 @pytest.mark.parametrize(
@@ -167,11 +268,48 @@ def test_wrong_usage_gets_one_sentence(cli, argv, words):
     assert ran.err.count("\n") == 1
 
 
-def test_binary_rubbish_is_refused(cli, tmp_path):
-    (tmp_path / "work" / "b.yaml").write_bytes(b"\xff\xfe\x00\x01" * 10)
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (b"\xff\xfe\x00\x01" * 10, 1),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), 1),
+        ((HEAD + PEOPLE).encode("utf-16"), 1),
+        ((HEAD + PEOPLE).replace("dev", "é").encode("latin-1"), 6),
+    ],
+    ids=["rubbish", "picture", "UTF-16", "Latin-1"],
+)
+def test_what_is_not_text_is_refused(cli, tmp_path, raw, line):
+    (tmp_path / "work" / "b.yaml").write_bytes(raw)
+    ran = cli("budget", "check", "b.yaml")
+    assert (ran.code, ran.err) == (2, f"error: b.yaml:{line}: is not UTF-8 text; save it as UTF-8\n")
+
+
+def test_a_file_of_50_megabytes_is_refused_unread(cli, tmp_path):
+    with (tmp_path / "work" / "b.yaml").open("wb") as file:
+        file.truncate(50 * 10**6)
     ran = cli("budget", "check", "b.yaml")
     assert ran.code == 2
-    assert "not UTF-8" in ran.err
+    assert "is larger than 16 MiB" in ran.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + HEAD + PEOPLE,
+        (HEAD + PEOPLE).replace("\n", "\r\n"),
+        (HEAD + PEOPLE).replace("\n", "\r"),
+        "%YAML 1.2\n---\n" + HEAD + PEOPLE,
+        (HEAD + PEOPLE).replace("kind: ", "kind:\t"),
+        (HEAD + PEOPLE).replace("team", "训练 équipe ✓"),
+        HEAD + "note: |\n  two\n  lines\n" + PEOPLE,
+    ],
+    ids=["byte order mark", "CRLF", "CR", "directive", "tab inside", "Unicode", "note of two lines"],
+)
+def test_what_only_looks_odd_is_read(cli, tmp_path, text):
+    (tmp_path / "work" / "b.yaml").write_bytes(text.encode())
+    ran = cli("budget", "check", "b.yaml")
+    assert (ran.code, ran.err) == (0, "")
+    assert "$130,000.00" in ran.out
 
 
 def test_a_file_without_a_version_loads_with_a_notice(cli, tmp_path):
