@@ -34,6 +34,7 @@ def measured_collectives(
         if why:
             refused.setdefault(why, []).append(case.text("kind").replace("_", "-"))
             continue
+        points = _points(case, record)
         found.append(
             MeasuredCollective(
                 kind=case.text("kind"),
@@ -43,7 +44,8 @@ def measured_collectives(
                 backend=case.text("backend"),
                 latency_s=case.number("latency_s"),
                 bytes_per_s=case.number("bandwidth_bytes_per_s"),
-                spread=_spread(case, record),
+                spread=_spread(case, points),
+                points=tuple((each.number("size_bytes"), each.median_s) for each in points),
             )
         )
     reasons = tuple(f"{', '.join(kinds)}: {why}" for why, kinds in refused.items())
@@ -81,12 +83,14 @@ def _unusable(case: Case, record: Record, ranks: int, nodes: int, per_node: int)
     return ""
 
 
-def _spread(line: Case, record: Record) -> float:
+def _points(line: Case, record: Record) -> list[Case]:
+    cases = record.of("collectives", kind=line.text("kind"))
+    return [case for case in cases if not case.text("fit") and case.number("size_bytes")]
+
+
+def _spread(line: Case, points: list[Case]) -> float:
     """Return the standard deviation of the logarithm: of the points around the line, or of the samples of a point."""
     latency, bandwidth = line.number("latency_s"), line.number("bandwidth_bytes_per_s")
-    points = [
-        c for c in record.of("collectives", kind=line.text("kind")) if not c.text("fit") and c.number("size_bytes")
-    ]
     errors = sorted(abs((latency + c.number("size_bytes") / bandwidth) / c.median_s - 1.0) for c in points)
     spreads = sorted(c.iqr for c in points)
     middle = len(points) // 2

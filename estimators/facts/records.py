@@ -42,6 +42,7 @@ class MeasuredCollective:
     latency_s: float
     bytes_per_s: float
     spread: float  # standard deviation of the logarithm of the time
+    points: tuple[tuple[float, float], ...] = ()  # (size, seconds) behind the line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

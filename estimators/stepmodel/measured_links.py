@@ -11,7 +11,9 @@ sets their level, so that at n0 ranks the law gives the measured line back:
                         stream       S x(d) / N,  N = B x(d0)
     between stages      a + S / B, inside a node or across as it was measured
 
-The ramp of the protocol between small and large messages is part of the measured line and is not added again. Across
+The ramp of the protocol between small and large messages is part of the measured line and is not added again. Inside a
+domain the family's own curve, ramp included, with its latency and its rate scaled to the points of the record, replaces
+the line where it passes nearer to them (on NCCL it does: a line misses its own points by 11 % in the median). Across
 nodes the whole time is charged to the network, for in large messages the stages inside nodes overlap with it. Factors of
 software are fitted against the network rate of the sheet, of which NCCL's sweeps reach `_REACHED`: N is divided by it.
 """
@@ -21,18 +23,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ..facts.calibration import non_negative
 from ..facts.measured_links import POINT_TO_POINT
 from ..facts.surfaces import Collective
 from ..frozen import dataclass, replace
-from .links import POINT_LATENCY_S, POINT_SHARE, crossing_share, network_steps
+from .links import POINT_LATENCY_S, POINT_SHARE, crossing_share, domain_seconds, network_steps
 
 if TYPE_CHECKING:
     from ..facts.records import MeasuredCollective
+    from ..facts.surfaces import LinkSurface
     from .chip import Chip
 
 # Median of all-reduces of at least 2 GB over 2 nodes of A100 (EFA, 0.84), 8 of H100 (InfiniBand, 0.85) and 2 of H100
 # (EFA, 0.65), crossing bytes over the sheet's rate: aws-samples and CoreWeave nccl-tests, in collectives.csv.
 _REACHED = 0.83
+_LEAST_POINTS = 4  # for two unknowns
+_LEAST_SPREAD = 0.03  # runs on one machine differ by so much
 INSIDE, ACROSS = "inside a node", "between nodes"
 COMMUNICATION = (
     "gradient reduction",
@@ -69,9 +75,8 @@ def with_links(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> Chip:
     for each in measured:
         scope = scope_of(chip, each)
         if each.kind == POINT_TO_POINT:
-            line = (each.latency_s, each.bytes_per_s)
             if scope == INSIDE:
-                point = line
+                point = (each.latency_s, each.bytes_per_s)
             elif scope == ACROSS:
                 networks[POINT_TO_POINT] = (each.latency_s, each.bytes_per_s / _REACHED)
         elif scope == INSIDE:
@@ -79,7 +84,7 @@ def with_links(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> Chip:
             before, n = links[kind], each.ranks
             level = each.latency_s / (before.latency_s + before.latency_per_rank_s * (n - 1))
             bus = each.bytes_per_s * _wire(kind, n) * (1 + before.small_group / n)
-            links[kind] = replace(
+            line = replace(
                 before,
                 latency_s=level * before.latency_s,
                 latency_per_rank_s=level * before.latency_per_rank_s,
@@ -87,7 +92,9 @@ def with_links(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> Chip:
                 ramp=0.0,
                 is_measured=True,
             )
-            errors.append((before.median_error, each.spread))
+            curves = [(_miss(curve, chip, each), curve) for curve in (line, _scaled(before, chip, each)) if curve]
+            miss, links[kind] = min(curves, key=lambda curve: curve[0])
+            errors.append((before.median_error, max(_LEAST_SPREAD, miss / 0.674) if each.points else each.spread))
         elif scope == ACROSS:
             kind, local = Collective(each.kind), each.ranks // each.nodes
             networks[kind] = (
@@ -148,6 +155,41 @@ def replaced(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> tuple[Repl
             )
         )
     return tuple(found)
+
+
+def _scaled(before: LinkSurface, chip: Chip, each: MeasuredCollective) -> LinkSurface | None:
+    """Return the family's curve with the latency and the rate that pass nearest to the points, in relative squares."""
+    n, link = each.ranks, chip.link_bytes_per_s
+    fixed = before.latency_s + before.latency_per_rank_s * (n - 1)
+    rows = [
+        (fixed / seconds, (domain_seconds(before, link, size, n, root=math.sqrt) - fixed) / seconds)
+        for size, seconds in each.points
+    ]
+    if len(rows) < _LEAST_POINTS:
+        return None
+    latency, slower = non_negative(rows, [1.0] * len(rows))
+    if slower <= 0:
+        return None
+    return replace(
+        before,
+        latency_s=latency * before.latency_s,
+        latency_per_rank_s=latency * before.latency_per_rank_s,
+        fraction=before.fraction / slower,
+        ramp=before.ramp * slower,
+        is_measured=True,
+    )
+
+
+def _miss(curve: LinkSurface, chip: Chip, each: MeasuredCollective) -> float:
+    """Return the median error on the points of the record; a line without points is taken as it is."""
+    if len(each.points) < _LEAST_POINTS:
+        return 0.0
+    link = chip.link_bytes_per_s
+    errors = sorted(
+        abs(domain_seconds(curve, link, size, each.ranks, root=math.sqrt) / seconds - 1.0)
+        for size, seconds in each.points
+    )
+    return float(errors[len(errors) // 2])
 
 
 def _wire(kind: Collective, ranks: int) -> float:

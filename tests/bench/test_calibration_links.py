@@ -76,6 +76,28 @@ def test_two_ranks_carried_to_eight_follow_the_bytes_on_the_wire_and_the_steps()
     assert seconds == pytest.approx(latency + wire * GB / RATES["all_reduce"])
 
 
+@pytest.mark.parametrize("slower", [0.7, 1.0, 1.6])
+def test_points_that_bend_as_those_of_the_family_scale_its_curve_instead_of_a_line(slower: float) -> None:
+    fitted, line = make_chip(H100, load_surfaces()), record(kinds=("all_reduce",), ranks=2).cases[-1]
+    points = tuple(
+        made.case(
+            "collectives",
+            f"all_reduce/{size}/2",
+            slower * collective_seconds(fitted, Collective.ALL_REDUCE, float(size), 2)[0],
+            kind="all_reduce",
+            ranks=2,
+            backend="nccl",
+            size_bytes=size,
+        )
+        for size in (2**10, 2**14, 2**18, 2**22, 2**28)
+    )
+    found = chip(made.record((*points, line), kind="cuda", catalog_id=H100.id, count=8))
+    for size in (2.0**12, 2.0**20, GB):
+        wanted = slower * collective_seconds(fitted, Collective.ALL_REDUCE, size, 8)[0]
+        assert collective_seconds(found, Collective.ALL_REDUCE, size, 8)[0] == pytest.approx(wanted, rel=1e-3)
+    assert found.link_spread == pytest.approx(0.03)
+
+
 @pytest.mark.parametrize("kind", [Collective.ALL_REDUCE, Collective.ALL_TO_ALL])
 def test_whole_nodes_set_the_network_and_leave_the_links_inside(kind: Collective) -> None:
     fitted = make_chip(H100, load_surfaces())
