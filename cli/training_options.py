@@ -1,4 +1,4 @@
-"""Options that `train` and `finetune` share, and how they become facts: the accelerators, the price, the batch."""
+"""Options of a model, its layout and the price, which several verbs share, and how they become facts."""
 
 from __future__ import annotations
 

@@ -90,6 +90,9 @@ def product(unit: str, factors: Iterable[Quantity], *, basis: str = "") -> Quant
 
     Half-widths in log space add in quadrature, each side on its own. The band is that of the ranged factors, which
     must agree; the basis joins theirs unless given.
+
+    Raises:
+        ValueError: the ranged factors have different bands.
     """
     factors = tuple(factors)
     mid = math.prod(q.mid for q in factors)

@@ -64,6 +64,9 @@ def choose(format: str | None, output: Path | None, force: bool) -> str:
     """Return the format that `format` and `output` ask for together; refuses what cannot be written.
 
     A command that takes long calls this before it starts.
+
+    Raises:
+        InputError: the ending is not known, contradicts the format, or the file is there or cannot be written.
     """
     if output is None or str(output) == "-":
         if force:
@@ -82,7 +85,11 @@ def choose(format: str | None, output: Path | None, force: bool) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` whole or not at all; a file that is replaced keeps its permissions."""
+    """Write `content` to `path` whole or not at all; a file that is replaced keeps its permissions.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
     import tempfile
 
     target = path.resolve()  # a link stays a link

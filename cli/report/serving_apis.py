@@ -25,7 +25,11 @@ _VOLUMES = (0.01, 0.1, 0.5, 1.0, 2.0, 10.0)  # times the volume asked for
 
 
 def compared_apis(asked: Asked, best: Sized, fit: ServingFit) -> tuple[AgainstApi, ...]:
-    """Return the APIs asked for, or the cheapest, each beside ourselves."""
+    """Return the APIs asked for, or the cheapest, each beside ourselves.
+
+    Raises:
+        InputError: an API is asked for and the chip has no price, or no API is called so.
+    """
     if best.usd_per_hour is None:
         if asked.api:
             raise InputError(f"--api: {best.setup.accelerator.name} has no price; give one with --price.")

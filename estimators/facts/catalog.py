@@ -287,7 +287,11 @@ def check_file() -> Catalog:
 
 
 def configured() -> tuple[Path, ...]:
-    """Return the overlay files of the config folder, by name."""
+    """Return the overlay files of the config folder, by name.
+
+    Raises:
+        InputError: the folder is there and cannot be read.
+    """
     folder = config_folder() / OVERLAY_FOLDER
     try:
         return tuple(sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml")))

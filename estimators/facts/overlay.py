@@ -45,7 +45,11 @@ def check_overlay(text: str, path: Path) -> Catalog:
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
-    """Refuse a file that is there already, unless it may be replaced."""
+    """Refuse a file that is there already, unless it may be replaced.
+
+    Raises:
+        InputError: it is there and `force` is not set.
+    """
     if path.exists() and not force:
         raise InputError(f"{path} is there already; give --force to replace it, or edit it.")
 

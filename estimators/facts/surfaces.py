@@ -1,7 +1,7 @@
 """Read the fitted surfaces (`data/efficiency/{gemm,collectives,rates}.yaml`) into frozen records.
 
 The files are written by `benchmarks/fits/`; nobody edits them by hand. A family is the accelerator's architecture in
-the catalog; one that has no surface of its own takes that of the relative named in `RELATIVES`, and says so.
+the catalog; one that has no surface of its own takes that of a stand-in (`estimators/stepmodel/chip.py`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,11 @@ def read_values(text: str, read: Callable[[str], float], example: str = "8,64 or
 
 
 def read_names(text: str, every: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names of a list, each once; `all` means every one there is."""
+    """Return the names of a list, each once; `all` means every one there is.
+
+    Raises:
+        InputError: there is nothing between two commas.
+    """
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     if "" in names:
         raise InputError(f"'{text}' has an empty place between commas; remove one comma.")

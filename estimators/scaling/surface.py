@@ -45,6 +45,9 @@ class Surface:
         """Return N' and D' of Muennighoff 2023 (arXiv:2305.16264, equations 5 to 7).
 
         N' discounts parameters beyond U_N, the best size for the unique tokens alone.
+
+        Raises:
+            ValueError: the surface has no `repetition`.
         """
         if self.repetition is None:
             raise ValueError("this surface has no law of repetition")

@@ -105,7 +105,11 @@ class HourOfDay:
 
 
 def day_profile(sized: Sized, demand: Demand, peak_over_mean: float) -> tuple[HourOfDay, ...]:
-    """Return the day as one cosine whose peak is `peak_over_mean` times its mean (at most 2: nights do not go below 0)."""
+    """Return the day as one cosine whose peak is `peak_over_mean` times its mean (at most 2: nights do not go below 0).
+
+    Raises:
+        InputError: the ratio is not between 1 and 2.
+    """
     if not 1.0 <= peak_over_mean <= 2.0:
         raise InputError(f"the peak over the mean must be between 1 and 2, not {peak_over_mean:g}.")
     mean = sized.requests_per_s / peak_over_mean

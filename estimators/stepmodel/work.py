@@ -1,8 +1,8 @@
 """What one micro-batch costs on one rank, from the operator list: seconds by cause, before overlap and schedule.
 
-`layer_work` walks the operators of the layers once for a (shape, micro-batch, tp, cp, ep, format); `end_work` those of
-embedding, head and loss. Both return a `Work`: seconds of matrix products, attention, memory traffic and collectives
-at the fitted surfaces, and the number of kernels launched, forward and backward apart. Backward of a product is two
+`layer_work` walks operators, those of the layers or those of embedding, head and loss, once for a (micro-batch, tp, cp,
+ep, format) and returns a `Work`: seconds of matrix products, attention, memory traffic and collectives at the fitted
+surfaces, and the number of kernels launched, forward and backward apart. Backward of a product is two
 products (arXiv:2104.04473, section 5.1): the gradient of the input, m x n by n x k, and of the weights, n x m by m x k.
 How tensor, sequence, context and expert parallelism cut an operator is the `Cut` that the expansion gives it.
 """
@@ -70,7 +70,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutting:
-    """How one rank's share is cut; `low` the format of the layers' products ("" for none), `ulysses` exchanges heads."""
+    """How one rank's share is cut; `low` is the low-precision format of the layers' products, "" for none."""
 
     tp: int = 1
     cp: int = 1

@@ -142,7 +142,11 @@ def step_flops(
 
 
 def check_adapter(shape: ModelShape, operators: Sequence[Operator], adapter: Adapter) -> None:
-    """Refuse an adapter that would have no effect or that names unknown targets."""
+    """Refuse an adapter that would have no effect or that names unknown targets.
+
+    Raises:
+        InputError: it would; says why.
+    """
     unknown = [target for target in adapter.targets if target not in ADAPTER_TARGETS]
     if unknown:
         raise InputError(f"adapter target '{unknown[0]}' is not known; use {', '.join(ADAPTER_TARGETS)}.")
