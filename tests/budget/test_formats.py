@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -174,3 +176,14 @@ def test_months_are_drawn_below_the_tables(cli):
     assert (ran.code, ran.err) == (0, "")
     assert "Spent by month" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_compiles_and_no_table_leaves_the_page(cli, tmp_path):
+    folder = tmp_path / "work"
+    assert cli("budget", "export", "--scenario", "medical-imaging", "-o", "b.tex").code == 0
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "b.tex"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=120)
+    assert ran.returncode == 0
+    assert re.findall(rb"Overfull \\hbox \((\d+)\.\d+pt too wide\) in alignment", ran.stdout) == []
+    assert (folder / "b.pdf").read_bytes().startswith(b"%PDF")
