@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 SUITE = "collectives"
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "alltoall", "p2p")
+_BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl"}
 _TIMEOUT = timedelta(seconds=60)
+# Of the size of a message, what a trial holds at once: buffers, what is expected, and whole numbers of 8 bytes.
+_HELD = 12.0
+_ROOM = 0.8  # of the free memory of the rank that has the least
 
 
 def group_size() -> int:
@@ -63,18 +67,24 @@ def run(session: Session, scope: Scope) -> None:
 
     bench = session.bench
     distributed = bench.torch.distributed
-    backend = "nccl" if bench.kind == "cuda" else "xccl" if bench.kind == "xpu" else "gloo"
-    if bench.kind == "cuda":
-        bench.torch.cuda.set_device(local_rank())
+    backend = _BACKENDS.get(bench.kind)
+    if backend is None:
+        raise InputError(f"collectives cannot be measured on {bench.kind}; they are on {', '.join(_BACKENDS)}.")
     if not distributed.is_initialized():
         try:
-            distributed.init_process_group(backend, timeout=_TIMEOUT)
+            if bench.is_cpu:
+                distributed.init_process_group(backend, timeout=_TIMEOUT)
+            else:  # the device is named so that ranks connect now, and the barrier knows it
+                bench.module.set_device(bench.index)
+                distributed.init_process_group(backend, timeout=_TIMEOUT, device_id=bench.device)
         except (RuntimeError, ValueError) as error:
             raise InputError(f"the ranks cannot join ({backend}): {str(error).partition(chr(10))[0]}") from None
     ranks = distributed.get_world_size()
     sizes = [2**k for k in (range(10, 25, 3) if scope.is_cpu else range(10, 29, 3))]
     if not scope.is_quick:
         sizes = [2**k for k in (range(10, 27, 2) if scope.is_cpu else range(10, 31, 2))]
+    room = _least_room_bytes(bench)  # all ranks must leave out the same ones, or they would wait for each other
+    sizes = [size for size in sizes if _HELD * size <= _ROOM * room]
     group = session.with_clock(GroupClock(bench, bench.clock(host=True)))
     for kind in KINDS:
         start = len(session.cases)
@@ -145,7 +155,6 @@ def _trial(kind: str, size: int, ranks: int, backend: str) -> Trial:
             "bus_factor": bus_factor(kind, ranks),
         },
         bytes=float(size),
-        needs_bytes=3.0 * size,
         share=0.4,
         build=lambda bench: _build(bench, kind, size),
     )
@@ -253,11 +262,25 @@ class GroupClock:
         torch = self._bench.torch
         torch.distributed.barrier()
         own = self._clock.sample(run, inner)
-        shared = torch.tensor([own.seconds, own.waited], dtype=torch.float64, device=self._bench.device)
+        shared = torch.tensor([own.seconds, own.waited], dtype=_exact(self._bench), device=self._bench.device)
         torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
         seconds, waited = shared.tolist()
         self._passed += seconds
         return Timing(seconds, waited)
+
+
+def _exact(bench: Bench) -> Any:
+    """Return the widest type of numbers that the device surely has."""
+    return bench.torch.float64 if bench.kind in ("cpu", "cuda") else bench.torch.float32
+
+
+def _least_room_bytes(bench: Bench) -> float:
+    """Return the free memory of the rank that has the least; ranks on one CPU share it."""
+    distributed = bench.torch.distributed
+    share = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if bench.is_cpu else 1
+    room = bench.torch.tensor([bench.room_bytes() / share], dtype=_exact(bench), device=bench.device)
+    distributed.all_reduce(room, op=distributed.ReduceOp.MIN)
+    return float(room)
 
 
 def _numbers(bench: Bench, rank: int, count: int) -> Any:

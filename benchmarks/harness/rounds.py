@@ -97,7 +97,7 @@ def _round(bench: Bench, session: Session, scope: Scope, again: Sequence[Case], 
     count = 0
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         child = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],  # -P: a folder of that name where we stand is not us
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
