@@ -70,8 +70,14 @@ duration = reader(units.read_duration_s)
 memory = reader(units.read_bytes)
 power = reader(units.read_power_w)
 fraction = reader(units.read_fraction)
+divisor = reader(partial(units.read_fraction, least=1e-3))  # a share that something is divided by
 flops = reader(units.read_flops)
 accelerators = reader(units.read_accelerators)
+
+
+def number(least: float, most: float, example: str = "1.5") -> Callable[[Any], float]:
+    """Return a Typer parser of numbers without a unit, from `least` to `most`."""
+    return reader(lambda text: units.read_number(text, example=example, least=least, most=most))
 
 
 def panel(title: str) -> Callable[..., Any]:

@@ -12,7 +12,20 @@ from ..estimators.facts.records import CloudClass, PricePlan
 from ..estimators.frozen import dataclass
 from ..estimators.quantity import Quantity, Step, exact
 from ..estimators.training.layout import Optimizer, Precision, Recompute
-from .options import complete_accelerator, complete_model, duration, fraction, naming, one_of, panel, tokens, usd, whole
+from .options import (
+    answer_option,
+    complete_accelerator,
+    complete_model,
+    divisor,
+    duration,
+    naming,
+    one_of,
+    panel,
+    reader,
+    tokens,
+    usd,
+    whole,
+)
 
 if TYPE_CHECKING:
     from ..estimators.facts.catalog import Catalog
@@ -22,6 +35,22 @@ if TYPE_CHECKING:
 job_option = panel("The job")
 layout_option = panel("How it is run; chosen for you where left out")
 price_option = panel("The price")
+
+
+MOST_COUNTS = 32
+
+
+def read_counts(text: str) -> tuple[int, ...]:
+    """Return counts of accelerators from `64,128,256`, rising and each once.
+
+    Raises:
+        InputError: not whole numbers, fewer than two, or too many.
+    """
+    example = "64,128,256"
+    counts = sorted({units.read_whole(each.strip(), "a number of accelerators", example) for each in text.split(",")})
+    if not 2 <= len(counts) <= MOST_COUNTS:
+        raise InputError(f"'{text}' names {len(counts)}; give 2 to {MOST_COUNTS} different counts, such as {example}.")
+    return tuple(int(count) for count in counts)
 
 
 class AttentionFlops(StrEnum):
@@ -75,6 +104,9 @@ ZeroOption = Annotated[
         help="What replicas shard: 0 nothing, 1 optimizer, 2 gradients too, 3 all (FSDP).",
     ),
 ]
+InterleaveOption = Annotated[
+    int | None, layout_option("--interleave", parser=whole, metavar="N", help="Virtual pipeline stages per rank.")
+]
 RecomputeOption = Annotated[
     Recompute | None, layout_option("--recompute", case_sensitive=False, help="Activations computed twice.")
 ]
@@ -88,7 +120,7 @@ OptimizerOption = Annotated[Optimizer, layout_option("--optimizer", case_sensiti
 MfuOption = Annotated[
     float | None,
     layout_option(
-        "--mfu", parser=fraction, metavar="SHARE", help="Take this MFU (0.4 or 40%) instead of estimating one."
+        "--mfu", parser=divisor, metavar="SHARE", help="Take this MFU (0.4 or 40%) instead of estimating one."
     ),
 ]
 AttentionOption = Annotated[
@@ -96,6 +128,20 @@ AttentionOption = Annotated[
     layout_option(
         "--attention-flops", case_sensitive=False, help="How FLOPs and MFU count causal attention: half, or in full."
     ),
+]
+LayoutsOption = Annotated[
+    bool,
+    answer_option(
+        "--layouts", help="Search more layouts: the fastest at each amount of memory, and why the best others lost."
+    ),
+]
+ScalingOption = Annotated[
+    bool,
+    answer_option("--scaling", help="The same job on halves and doubles of the count, and where speed gets dear."),
+]
+CountsOption = Annotated[
+    tuple[int, ...] | None,
+    answer_option("--counts", parser=reader(read_counts), metavar="N,N,..", help="--scaling on these counts."),
 ]
 DeadlineOption = Annotated[
     float | None,

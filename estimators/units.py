@@ -32,6 +32,10 @@ _POWER = {"w": 1.0, "kw": 1e3, "mw": 1e6}
 _FLOPS = {"": 1.0, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21, "y": 1e24}
 
 
+# Beyond these somebody's finger slipped, and products of two of them leave the range of numbers. FLOPs alone are larger.
+LEAST, MOST, MOST_FLOPS = 1e-9, 1e21, 1e40
+
+
 def _split(text: str, what: str, example: str) -> tuple[float, str]:
     match = _NUMBER.fullmatch(text.strip())
     if not match:
@@ -43,7 +47,15 @@ def _split(text: str, what: str, example: str) -> tuple[float, str]:
 
 
 def _scaled(
-    text: str, what: str, example: str, units: dict[str, float], *, zero: bool = False, unit_needed: bool = False
+    text: str,
+    what: str,
+    example: str,
+    units: dict[str, float],
+    *,
+    zero: bool = False,
+    unit_needed: bool = False,
+    least: float = LEAST,
+    most: float = MOST,
 ) -> float:
     number, unit = _split(text, what, example)
     if unit.lower() not in units or (unit_needed and not unit):
@@ -53,6 +65,9 @@ def _scaled(
     value = number * units[unit.lower()]
     if value < 0 or (value == 0 and not zero) or not math.isfinite(value):
         raise InputError(f"'{text}' is not {what}: it must be {'at least' if zero else 'more than'} 0.")
+    if value > most or 0 < value < least:
+        limit = f"at most {most:g}" if value > most else f"at least {least:g}"
+        raise InputError(f"'{text}' is not {what}: it must be {limit}; is the unit right? Write for example {example}.")
     return value
 
 
@@ -66,8 +81,8 @@ def read_count(text: str, what: str = "a count", example: str = "7B, 1.5T or 2e1
 
 
 def read_whole(text: str, what: str = "a whole number", example: str = "64 or 1k") -> int:
-    """Read a positive whole number."""
-    value = read_count(text, what, example)
+    """Read a positive whole number, of a thousand million at most: nobody has more chips, and no sequence is longer."""
+    value = _scaled(text, what, example, _COUNT, most=1e9)
     if value != int(value):
         raise InputError(f"'{text}' is not {what}: it must be whole.")
     return int(value)
@@ -126,8 +141,21 @@ def read_bytes_per_s(text: str, what: str = "a bandwidth") -> float:
     return _scaled(f"{number!r}{bare}", what, example, _BYTES, unit_needed=True)
 
 
-def read_fraction(text: str, what: str = "a fraction") -> float:
-    """Read a fraction from 0 to 1, or a percentage.
+def read_number(text: str, what: str = "a number", example: str = "1.5", *, least: float, most: float) -> float:
+    """Read a number without a unit, from `least` to `most`.
+
+    >>> read_number("1.5", least=1, most=24)
+    1.5
+    """
+    number, unit = _split(text, what, example)
+    if unit or not least <= number <= most:
+        said = f"it must lie between {least:g} and {most:g}" if not unit else f"it has no unit; write {example}"
+        raise InputError(f"'{text}' is not {what}: {said}.")
+    return number
+
+
+def read_fraction(text: str, what: str = "a fraction", *, least: float = 0.0) -> float:
+    """Read a fraction from `least` to 1, or a percentage.
 
     >>> read_fraction("40%")
     0.4
@@ -136,8 +164,8 @@ def read_fraction(text: str, what: str = "a fraction") -> float:
     if unit not in ("", "%"):
         raise InputError(f"'{text}' is not {what}; write for example 0.4 or 40%.")
     value = number / 100 if unit else number
-    if not 0 <= value <= 1:
-        raise InputError(f"'{text}' is not {what}: it must lie between 0 and 1 (0% and 100%).")
+    if not least <= value <= 1:
+        raise InputError(f"'{text}' is not {what}: it must lie between {least:g} and 1 ({100 * least:g}% and 100%).")
     return value
 
 
@@ -147,7 +175,7 @@ def read_flops(text: str, what: str = "an amount of compute") -> float:
     if re.fullmatch(r"pf(?:lop)?-?days?", unit, flags=re.IGNORECASE):
         unit, number = "", number * 1e15 * DAY
     prefix = re.sub(r"flops?$", "", unit, flags=re.IGNORECASE).lower()
-    return _scaled(f"{number!r}{prefix}", what, "1e22, 10ZFLOP or 3PF-days", _FLOPS)
+    return _scaled(f"{number!r}{prefix}", what, "1e22, 10ZFLOP or 3PF-days", _FLOPS, least=1e6, most=MOST_FLOPS)
 
 
 def read_accelerators(text: str) -> tuple[str, int | None]:

@@ -120,3 +120,32 @@ def test_durations_read_back(value):
     number, unit = units.show_duration(value).replace(",", "").split()
     seconds = float(number) * {"s": 1, "min": 60, "hours": units.HOUR, "days": units.DAY, "years": units.YEAR}[unit]
     assert math.isclose(seconds, value, rel_tol=5.1e-3)
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "said"),
+    [
+        (units.read_count, "1e300", "at most 1e+21"),
+        (units.read_count, "1e-300", "at least 1e-09"),
+        (units.read_whole, "2e9", "at most 1e+09"),
+        (units.read_flops, "1e300", "at most 1e+40"),
+        (units.read_flops, "10", "at least 1e+06"),
+        (units.read_usd, "1e30", "at most 1e+21"),
+    ],
+)
+def test_an_amount_that_nobody_means_is_refused_with_the_limit(read, text, said) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        read(text)
+
+
+def test_a_number_without_a_unit_lies_within_its_limits() -> None:
+    assert units.read_number("1.5", least=1, most=2) == 1.5
+    for text in ("0.99", "2.01", "nan", "inf", "1.5k", ""):
+        with pytest.raises(InputError):
+            units.read_number(text, least=1, most=2)
+
+
+def test_a_share_that_divides_has_a_least_value() -> None:
+    assert units.read_fraction("0.1%", least=1e-3) == pytest.approx(1e-3)
+    with pytest.raises(InputError, match=re.escape("between 0.001 and 1 (0.1% and 100%)")):
+        units.read_fraction("1e-30", least=1e-3)

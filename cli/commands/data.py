@@ -23,6 +23,7 @@ from ..options import (
     count,
     fraction,
     naming,
+    number,
     one_of,
     panel,
     tokens,
@@ -144,11 +145,15 @@ def data(
         ),
     ] = None,
     months: Annotated[
-        float | None, keeping_option("--months", metavar="N", min=0, help="How long it is kept; 12. 0 keeps nothing.")
+        float | None,
+        keeping_option(
+            "--months", parser=number(0, 1200, "12"), metavar="N", help="How long it is kept; 12. 0 keeps nothing."
+        ),
     ] = None,
     store: Annotated[str | None, keeping_option("--store", metavar="NAME", help="s3, r2 or b2; s3.")] = None,
     egress: Annotated[
-        float | None, keeping_option("--egress", metavar="N", min=0, help="How often it is taken out whole; 0.")
+        float | None,
+        keeping_option("--egress", parser=number(0, 1e6, "2"), metavar="N", help="How often it is taken out whole; 0."),
     ] = None,
     all_sets: Annotated[bool, typer.Option("--all", help="List the sets that are not needed too.")] = False,
     format: FormatOption = None,

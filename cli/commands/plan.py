@@ -23,11 +23,12 @@ from ..options import (
     OutputOption,
     complete_accelerator,
     complete_model,
+    divisor,
     duration,
     facts_option,
     flops,
-    fraction,
     naming,
+    number,
     one_of,
     panel,
     tokens,
@@ -69,7 +70,10 @@ def plan(
         float | None, wanted_option("--tokens", parser=tokens, metavar="N", help="Fix the tokens trained on: 300B.")
     ] = None,
     target_loss: Annotated[
-        float | None, wanted_option("--target-loss", metavar="NATS", help="Reach this loss, in nats per token.")
+        float | None,
+        wanted_option(
+            "--target-loss", parser=number(1e-3, 100, "2.1"), metavar="NATS", help="Reach this loss, in nats per token."
+        ),
     ] = None,
     compute: Annotated[
         float | None, wanted_option("--compute", parser=flops, metavar="FLOP", help="Spend this compute (6ND): 1e22.")
@@ -145,7 +149,7 @@ def plan(
     detour: Annotated[
         float | None,
         wanted_option(
-            "--detour", parser=fraction, metavar="SHARE", help="Compute that may be wasted for a smaller model; 5%."
+            "--detour", parser=divisor, metavar="SHARE", help="Compute that may be wasted for a smaller model; 5%."
         ),
     ] = None,
     precision: PrecisionOption = None,
@@ -172,7 +176,7 @@ def plan(
         tokens=tokens,
         unique_tokens=data.unique_tokens,
         inference_tokens=inference_tokens,
-        target_loss=_positive(target_loss),
+        target_loss=target_loss,
         compute_flops=compute,
         objective=objective,
         accelerator=name,
@@ -278,12 +282,6 @@ def _accelerator(typed: str | None) -> tuple[str | None, int | None]:
         return None, None
     with naming("--accelerator"):
         return units.read_accelerators(typed)
-
-
-def _positive(loss: float | None) -> float | None:
-    if loss is not None and not 0 < loss < 100:
-        raise InputError(f"--target-loss: {loss:g} is not a loss in nats per token; write for example 2.1.")
-    return loss
 
 
 def _reserves(typed: list[str] | None) -> dict[str, float]:

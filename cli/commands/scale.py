@@ -16,8 +16,8 @@ from ..options import (
     FormatOption,
     OutputOption,
     count,
+    divisor,
     flops,
-    fraction,
     naming,
     tokens,
     usd,
@@ -232,7 +232,7 @@ def fit(
         float | None, typer.Option("--price", parser=usd, metavar="USD", help="Its price per accelerator-hour.")
     ] = None,
     mfu: Annotated[
-        float | None, typer.Option("--mfu", parser=fraction, metavar="SHARE", help="Its MFU on pilots: 35%.")
+        float | None, typer.Option("--mfu", parser=divisor, metavar="SHARE", help="Its MFU on pilots: 35%.")
     ] = None,
     format: FormatOption = None,
     output: OutputOption = None,
@@ -362,8 +362,6 @@ def _usd_per_flop(
     hourly = exact(price, "usd_per_hour", "--price") if price else quote(facts, chip.id).usd_per_hour
     peak = chip.peak_flops_per_s.get("bf16") or max(chip.peak_flops_per_s.values())
     if mfu is not None:
-        if mfu <= 0:
-            raise InputError("--mfu: it must be more than 0.")
         slow = exact(1 / mfu, "", "--mfu")
     else:
         low, mid, high = load_fit_rules().pilot_mfu

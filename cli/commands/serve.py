@@ -28,6 +28,7 @@ from ..options import (
     duration,
     fraction,
     naming,
+    number,
     one_of,
     panel,
     tokens,
@@ -84,7 +85,10 @@ def serve(
         load_option("--cached", parser=fraction, metavar="SHARE", help="Share of prompts in the prefix cache."),
     ] = None,
     peak_over_mean: Annotated[
-        float | None, load_option("--peak-over-mean", metavar="N", help="Peak of the day over its mean, 1 to 2.")
+        float | None,
+        load_option(
+            "--peak-over-mean", parser=number(1, 2), metavar="N", help="Peak of the day over its mean, 1 to 2."
+        ),
     ] = None,
     offline: Annotated[bool, load_option("--offline", help="A batch job: --tokens to write, no targets.")] = False,
     job_tokens: Annotated[

@@ -38,7 +38,7 @@ BAD = [
     ("plan --budget 50k --deadline 30", "--deadline: '30' is not a duration", "for example 30d"),
     ("plan --budget 50k --deadline 5m", "'m' could be minutes or months", "write min or mo"),
     ("catalog list --min-memory 80", "--min-memory: '80' is not an amount of memory", "80GiB"),
-    (f"{TRAIN} --mfu 150%", "--mfu: '150%' is not a fraction", "between 0 and 1"),
+    (f"{TRAIN} --mfu 150%", "--mfu: '150%' is not a fraction", "between 0.001 and 1 (0.1% and 100%)"),
     (f"{TRAIN} --price -3", "--price: '-3'", "more than 0"),
     (f"{TRAIN} --seq 0", "--seq: '0'", "more than 0"),
     (f"{TRAIN} --zero 4", "--zero: 4", "between 0 and 3"),

@@ -97,7 +97,7 @@ def test_a_batch_is_sequences_or_about_so_many_tokens(cli, batch):
         (f"{TRAIN} --pp 64", "--pp 64: llama-3-8b has 32 layers"),
         (f"{TRAIN} --ep 4", "--ep 4: llama-3-8b has no experts; leave it out"),
         (f"{TRAIN} --tp 8 --pp 16", "does not divide 64 accelerators"),
-        (f"{TRAIN} --mfu 0", "--mfu: 0 must be more than 0"),
+        (f"{TRAIN} --mfu 0", "--mfu: '0' is not a fraction: it must lie between 0.001 and 1"),
         (f"{TRAIN} --global-batch 4M", "if tokens are meant, write '4M tokens'"),
         ("train --model llama-3-8b --tokens 1T --on h100:60 --global-batch 512", "take 480 or 540"),
         (f"{TRAIN} --price 2 --cloud lambda", "--price and --cloud contradict each other"),
