@@ -84,6 +84,7 @@ def show(
         ("modality", "Modality", each.modality, each.domain),
         ("languages", "Languages", each.languages_text, ""),
         ("tokens", "Tokens", Value(each.tokens, "tokens") if each.tokens else "not given", each.tokens_basis),
+        ("by_language", "By language", _counted_languages(each), each.language_basis),
         ("items", "Items", Value(each.items, "items") if each.items else "not given", each.item_unit),
         ("size", "Size", Value(each.size_bytes, "bytes") if each.size_bytes else "not given", ""),
         ("licence", "Licence", each.licence, each.terms),
@@ -102,7 +103,7 @@ def show(
         verb="datasets.show",
         headline=f"{each.name}: {each.modality}, {each.domain}.",
         inputs={"name": name},
-        result={"dataset": _twin(each), "overlaps_with": same},
+        result={"dataset": {**_twin(each), **_by_language(each)}, "overlaps_with": same},
         sections=(Facts("dataset", tuple(items)),),
     )
     deliver(document, format=format, output=output, force=force)
@@ -151,6 +152,26 @@ def _deliver(
         next_commands=("flopwise datasets show fineweb-edu",),
     )
     deliver(document, format=format, output=output, force=force)
+
+
+def _counted_languages(each: Dataset) -> str:
+    text = [
+        f"{code} {held / 1e9:,.3g} GB" if held < 1e12 else f"{code} {held / 1e12:.3g} TB" for code, held in _sizes(each)
+    ]
+    tokens = [f"{code} {count / 1e9:,.3g}B tokens" for code, count in sorted(each.tokens_by_language.items())]
+    return ", ".join((*text, *tokens)) or "not given"
+
+
+def _by_language(each: Dataset) -> dict[str, object]:
+    return {
+        "tokens_by_language": dict(each.tokens_by_language),
+        "text_bytes_by_language": dict(each.text_bytes_by_language),
+        "language_basis": each.language_basis,
+    }
+
+
+def _sizes(each: Dataset) -> list[tuple[str, float]]:
+    return sorted(each.text_bytes_by_language.items(), key=lambda item: -item[1])
 
 
 def _haystack(each: Dataset) -> str:

@@ -82,6 +82,7 @@ def _text(need: Need, setting: Setting) -> Part:
             language=need.language,
             policy=need.policy,
             wanted=max(0.0, wanted - need.have),
+            bytes_per_token=rate.web_bytes_per_token,
         )
     unique = min(need.have + sum(each.taken for each in matches), need.amount)
     enough = need.amount / most_epochs
@@ -152,10 +153,22 @@ def _text_warnings(need: Need, rate: TokenizerRate, matches: Sequence[Match], mi
         )
     if not rate.is_measured:
         found.append(f"No tokenizer was measured on '{need.language}'; English stands in for bytes per token.")
+    for each in matches:
+        held = each.dataset.text_bytes_by_language.get(need.language)
+        if each.fit is Fit.USED and held:
+            found.append(
+                f"{each.dataset.name}: {_gigabytes(held)} of text, taken as {rate.web_bytes_per_token:.3g} bytes a token "
+                f"under {rate.tokenizer}; tokens ±20 %."
+            )
+            if need.have:
+                found.append(
+                    f"What you have may stand in {each.dataset.name} too: remove duplicates between both, and give what "
+                    "is left with --have."
+                )
     unknown = [each.dataset.name for each in matches if each.fit is Fit.UNKNOWN_AMOUNT]
     if unknown:
         found.append(
-            f"{', '.join(unknown[:4])} hold some of it, in amounts their cards do not give: count them, and give what you "
+            f"{', '.join(unknown[:4])} hold some of it, in amounts that are not known here: count them, and give what you "
             "find with --have."
         )
     overlapping = [each.dataset.name for each in matches if each.fit is Fit.OVERLAPS]
@@ -165,6 +178,11 @@ def _text_warnings(need: Need, rate: TokenizerRate, matches: Sequence[Match], mi
         worth = _repetition().value_of_next_token(need.epochs)
         found.append(f"At {need.epochs:g} epochs the next token is worth {worth:.0%} of a new one (arXiv:2305.16264).")
     return found
+
+
+def _gigabytes(held: float) -> str:
+    gigabytes = held / 1e9
+    return f"{gigabytes:,.0f} GB" if gigabytes >= 100 else f"{gigabytes:.3g} GB"
 
 
 def _repetition() -> Repetition:

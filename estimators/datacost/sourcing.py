@@ -1,13 +1,13 @@
 """Which open sets serve a need: by modality, domain, language and licence; what overlaps; how many unique tokens remain.
 
-Sets of one family (most web corpora are the same Common Crawl) share documents, so only the largest that is usable
-counts; the others are listed as overlapping. A set whose card does not say how much of a language it holds is listed
+Sets of one family (most web corpora are the same Common Crawl) share documents, so only one of them counts: the freest
+that holds enough, or else the largest that is usable; the others are listed as overlapping. A set whose card does not say how much of a language it holds is listed
 with its amount unknown and counts as nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from ..facts.datasets import Dataset, Datasets
@@ -52,30 +52,39 @@ def match_sets(
     language: str,
     policy: Policy,
     wanted: float,
+    bytes_per_token: float = 1.0,
     in_items: bool = False,
 ) -> tuple[Match, ...]:
     """Return every set that serves the domain and language, best first, and what becomes of each.
 
-    `wanted` is how many unique tokens (or items) are still missing.
+    `wanted` is how many unique tokens (or items) are still missing; `bytes_per_token` turns text counted in bytes into
+    tokens.
     """
+
+    def amount_of(each: Dataset) -> float | None:
+        return each.items if in_items else each.tokens_in(language, bytes_per_token)
+
     found = [each for each in datasets.serving(domain, modality) if each.speaks(language) is not False or in_items]
-    found.sort(key=lambda each: _rank(each, language, in_items))
+    found.sort(key=lambda each: _rank(each, amount_of(each)))
+    usable = [each for each in found if amount_of(each) and not each.is_withdrawn and not _refused(each, policy)]
     matches: list[Match] = []
     families: dict[str, str] = {}
     left = wanted
     for each in found:
-        amount = each.items if in_items else each.tokens_in(language)
+        amount = amount_of(each)
         refusal = _refused(each, policy)
         if each.is_withdrawn:
             fit, why = Fit.WITHDRAWN, "taken down by its host; plan without it"
         elif refusal:
             fit, why = Fit.LICENCE, refusal
         elif amount is None:
-            fit, why = Fit.UNKNOWN_AMOUNT, f"holds {each.languages_text}; how much of '{language}' nobody says"
+            fit, why = Fit.UNKNOWN_AMOUNT, f"holds {each.languages_text}; how much of '{language}' is not known here"
             if in_items or language == "en":
                 why = "its card gives no amount"
         elif each.family and each.family in families:
             fit, why = Fit.OVERLAPS, f"much of the same documents as {families[each.family]}: not added"
+        elif amount < left and (larger := _larger(each, amount, usable, amount_of)):
+            fit, why = Fit.OVERLAPS, f"much of the same documents as {larger.name}, which holds more: not added"
         elif left <= 0:
             fit, why = Fit.SPARE, "to look at; items of others are not counted" if in_items else "enough without it"
         else:
@@ -110,10 +119,27 @@ def rights_flags(matches: Sequence[Match]) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _rank(each: Dataset, language: str, in_items: bool) -> tuple[object, ...]:
-    amount = (each.items if in_items else each.tokens_in(language)) or 0.0
-    raw = "raw" in each.domain
-    return (each.commercial != "yes", each.is_gated, raw, each.origin == "data/datasets.yaml", -amount)
+def _rank(each: Dataset, amount: float | None) -> tuple[object, ...]:
+    return (
+        each.commercial != "yes",
+        each.is_gated,
+        _is_raw(each),
+        each.origin == "data/datasets.yaml",
+        -(amount or 0.0),
+    )
+
+
+def _is_raw(each: Dataset) -> bool:
+    return "raw" in each.domain
+
+
+def _larger(
+    each: Dataset, amount: float, usable: Sequence[Dataset], amount_of: Callable[[Dataset], float | None]
+) -> Dataset | None:
+    """Return the largest usable set of the same family, where it holds more; raw text is no substitute for clean text."""
+    family = [other for other in usable if each.family and other.family == each.family and not _is_raw(other)]
+    largest = max(family, key=lambda other: amount_of(other) or 0.0, default=None)
+    return largest if largest is not None and (amount_of(largest) or 0.0) > amount else None
 
 
 def _refused(each: Dataset, policy: Policy) -> str:

@@ -24,6 +24,8 @@ _KEYS = (
     "tokens",
     "tokens_basis",
     "tokens_by_language",
+    "text_gb_by_language",
+    "language_basis",
     "items",
     "item_unit",
     "size_gb",
@@ -38,6 +40,8 @@ _KEYS = (
     "status",
 )
 _NEEDED = ("name", "modality", "domain", "languages", "licence", "commercial", "year", "source")
+_BY_LANGUAGE = ("tokens_by_language", "text_gb_by_language")
+_ROUNDED = 1.15  # cards round their totals: languages may exceed them by this much
 COMMERCIAL = ("yes", "conditional", "no")
 _MODALITIES = {
     "text": ("text",),
@@ -65,6 +69,8 @@ class Dataset:
     tokens: float | None
     tokens_basis: str
     tokens_by_language: Mapping[str, float]
+    text_bytes_by_language: Mapping[str, float]
+    language_basis: str
     items: float | None
     item_unit: str
     size_bytes: float | None
@@ -91,14 +97,18 @@ class Dataset:
 
     def speaks(self, language: str) -> bool | None:
         """Whether it holds `language`: None where the card does not say."""
-        if language in self.languages:
+        if language in self.languages or language in self.tokens_by_language or language in self.text_bytes_by_language:
             return True
         return None if "multi" in self.languages else False
 
-    def tokens_in(self, language: str) -> float | None:
-        """Return its tokens in one language; None where nobody has counted."""
+    def tokens_in(self, language: str, bytes_per_token: float) -> float | None:
+        """Return its tokens in one language; None where nobody has counted. Text counted in bytes is turned into tokens
+        of the tokenizer that takes `bytes_per_token`; tokens that the card counted stay the card's.
+        """
         if self.modality == "code":  # written in programming languages, whatever the comments speak
             return self.tokens
+        if language in self.text_bytes_by_language:
+            return self.text_bytes_by_language[language] / bytes_per_token
         if language in self.tokens_by_language:
             return self.tokens_by_language[language]
         return self.tokens if self.languages == (language,) else None
@@ -170,12 +180,23 @@ def check_datasets(file: FactFile, *, whole: bool) -> None:
             fields.choice("commercial", COMMERCIAL)
         for name in ("tokens", "items", "size_gb"):
             fields.optional_number(name)
-        spoken = fields.values.get("tokens_by_language")
-        if spoken is not None:
-            codes = tuple(spoken) if isinstance(spoken, dict) else ()
-            counted = Fields(file, ("datasets", key, "tokens_by_language"), spoken, codes)
-            for code in counted.values:
-                counted.number(code)
+        for name in _BY_LANGUAGE:
+            _check_by_language(file, key, fields, name)
+
+
+def _check_by_language(file: FactFile, key: str, fields: Fields, name: str) -> None:
+    spoken = fields.values.get(name)
+    if spoken is None:
+        return
+    codes = tuple(spoken) if isinstance(spoken, dict) else ()
+    counted = Fields(file, ("datasets", key, name), spoken, codes)
+    for code in counted.values:
+        if not re.fullmatch(r"[a-z]{2,3}", str(code)):
+            counted.fail(str(code), "it must be a language code of two or three small letters, such as bn")
+    total = sum(counted.number(code) for code in counted.values)
+    whole = fields.optional_number("tokens" if name == "tokens_by_language" else "size_gb")
+    if whole is not None and total > whole * _ROUNDED:
+        fields.fail(name, f"its languages add up to {total:.4g}, more than the {whole:.4g} of the whole set")
 
 
 def _entries(file: FactFile) -> Mapping[str, Any]:
@@ -202,6 +223,10 @@ def _dataset(key: str, fields: Mapping[str, Any], origin: str) -> Dataset:
         tokens=number("tokens"),
         tokens_basis=text("tokens_basis"),
         tokens_by_language={code: float(value) for code, value in (fields.get("tokens_by_language") or {}).items()},
+        text_bytes_by_language={
+            code: float(value) * 1e9 for code, value in (fields.get("text_gb_by_language") or {}).items()
+        },
+        language_basis=text("language_basis"),
         items=number("items"),
         item_unit=text("item_unit"),
         size_bytes=None if size is None else size * 1e9,

@@ -87,11 +87,14 @@ def test_tables_and_json_of_a_fine_tune_say_the_same(same_numbers):
 
 
 def test_data_sets_are_listed_shown_and_found(cli):
-    assert len(cli("datasets", "list", "--format", "json").json["result"]["datasets"]) == 102
+    assert len(cli("datasets", "list", "--format", "json").json["result"]["datasets"]) == 103
     shown = cli("datasets", "show", "FineWeb Edu", "--format", "json").json["result"]
     assert shown["dataset"]["licence"] == "ODC-BY-1.0"
     assert "FineWeb" in shown["overlaps_with"]
     assert "finemath-3" in cli("datasets", "search", "math").out
+    assert "bn 93.5 GB" in " ".join(cli("datasets", "show", "fineweb2").out.split())
+    fineweb2 = cli("datasets", "show", "fineweb2", "--format", "json").json["result"]["dataset"]
+    assert fineweb2["text_bytes_by_language"]["bn"] == pytest.approx(9.346e10)
     ran = cli("datasets", "show", "finweb")
     assert ran.code == 2 and "did you mean 'fineweb'" in ran.err
 
@@ -121,7 +124,8 @@ def test_plan_reads_a_data_plan(cli, tmp_path):
     ran = cli("plan", "--budget", "200k", "--data-plan", str(path), "--format", "json")
     assert ran.code == 0, ran.err
     side = ran.json["result"]["data_or_compute"]
-    assert side["unique_tokens"] == pytest.approx(2e10)
+    # 20B of one's own and the 93.46 GB of Bengali in FineWeb2 at 1.8105 bytes a token
+    assert side["unique_tokens"] == pytest.approx(2e10 + 93.46e9 / 1.8105, rel=1e-3)
     assert side["binds"] == "data"
     both = cli("plan", "--budget", "200k", "--data-plan", str(path), "--unique-tokens", "1B")
     assert both.code == 2 and "contradict" in both.err
