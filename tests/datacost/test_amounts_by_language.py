@@ -9,7 +9,7 @@ from flopwise.estimators.datacost.sourcing import Fit, Policy, match_sets
 from flopwise.estimators.errors import FactsError
 from flopwise.estimators.facts.datasets import load_datasets
 
-SPOKEN = "ar bn cs da de el es fa fi fr gu he hi hu id it ja kn ko ml mr ne nl pa pl pt ro ru sv sw ta te th tl tr uk ur vi zh"
+SPOKEN = "ar bg bn cs da de el es fa fi fr gu he hi hu id it ja kn ko ml mr ms my ne nl pa pl pt ro ru sv sw ta te th tl tr uk ur vi zh"
 
 
 def shipped():
