@@ -21,7 +21,6 @@ from .options import (
     naming,
     one_of,
     panel,
-    reader,
     tokens,
     usd,
     whole,
@@ -140,8 +139,7 @@ ScalingOption = Annotated[
     answer_option("--scaling", help="The same job on halves and doubles of the count, and where speed gets dear."),
 ]
 CountsOption = Annotated[
-    tuple[int, ...] | None,
-    answer_option("--counts", parser=reader(read_counts), metavar="N,N,..", help="--scaling on these counts."),
+    str | None, answer_option("--counts", metavar="N,N,..", help="--scaling on these counts: 64,128,256.")
 ]
 DeadlineOption = Annotated[
     float | None,

@@ -52,6 +52,7 @@ from ..training_options import (
     BatchOption,
     ContextOption,
     ExpertOption,
+    InterleaveOption,
     MicroBatchOption,
     ModelOption,
     OptimizerOption,
@@ -92,9 +93,6 @@ LoraOption = Annotated[
 ]
 QloraOption = Annotated[
     int | None, job_option("--qlora", parser=whole, metavar="RANK", help="The same on a base frozen in 4 bits (NF4).")
-]
-InterleaveOption = Annotated[
-    int | None, layout_option("--interleave", parser=whole, metavar="N", help="Virtual pipeline stages per rank.")
 ]
 FrameworkOption = Annotated[
     Framework | None,

@@ -27,7 +27,7 @@ from ..calibration import CalibrateOption, with_calibration
 from ..calibration import calibrate as put_measured
 from ..clock import today
 from ..options import CatalogOption, ExplainOption, ForceOption, FormatOption, OutputOption, naming
-from ..report.document import Assumption, Document
+from ..report.document import Assumption, Document, Facts, Table
 from ..report.output import choose, deliver
 from ..report.training import (
     alternatives_table,
@@ -47,8 +47,11 @@ from ..training_options import (
     ClassOption,
     CloudOption,
     ContextOption,
+    CountsOption,
     DeadlineOption,
     ExpertOption,
+    InterleaveOption,
+    LayoutsOption,
     MfuOption,
     MicroBatchOption,
     ModelOption,
@@ -60,6 +63,7 @@ from ..training_options import (
     PriceAsked,
     PriceOption,
     RecomputeOption,
+    ScalingOption,
     SequenceOption,
     TensorOption,
     TokensOption,
@@ -69,6 +73,7 @@ from ..training_options import (
     price_of,
     price_steps,
     read_batch,
+    read_counts,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +95,7 @@ def train(
     pp: PipelineOption = None,
     cp: ContextOption = None,
     ep: ExpertOption = None,
+    interleave: InterleaveOption = None,
     zero: ZeroOption = None,
     recompute: RecomputeOption = None,
     precision: PrecisionOption = None,
@@ -100,6 +106,9 @@ def train(
     cloud_class: ClassOption = None,
     plan: PlanOption = None,
     price: PriceOption = None,
+    layouts: LayoutsOption = False,
+    scaling: ScalingOption = False,
+    counts: CountsOption = None,
     format: FormatOption = None,
     output: OutputOption = None,
     force: ForceOption = False,
@@ -140,13 +149,20 @@ def train(
             pp=pp,
             cp=cp,
             ep=ep,
+            interleave=interleave,
             zero=None if zero is None else Zero(zero),
             micro_batch=micro_batch,
             recompute=recompute,
         ),
         usd_per_hour=usd_per_hour,
     )
+    with naming("--counts"):
+        several = read_counts(counts) if counts is not None else None
+    if interleave is not None and interleave > 1 and (pp or 1) == 1:
+        raise InputError("--interleave: virtual stages need a pipeline; give --pp too.")
     if mfu is not None:
+        if asked := "--layouts" if layouts else "--scaling" if scaling else "--counts" if several else "":
+            raise InputError(f"{asked}: at a given --mfu nothing gets slower or faster; leave --mfu out.")
         with naming("--mfu"):
             job = replace(job, mfu=mfu if attention_flops is AttentionFlops.CAUSAL else causal_mfu(job, mfu))
     if count is None and deadline is None:
@@ -154,6 +170,10 @@ def train(
     found = answer(job, count) if count else smallest_count(job, deadline or 0.0)
     others = neighbours(found)
     document = _document(found, others, resolved, quote, attention_flops, deadline, count)
+    if layouts:
+        document = _with_layouts(document, found)
+    if scaling or several:
+        document = _with_scaling(document, found, several)
     document = replace(
         document,
         catalog=facts.stamp(),
@@ -221,6 +241,47 @@ def _document(
         steps=(*found.choice.time.steps, *run.steps, *found.choice.memory.steps),
         next_commands=_next(found),
     )
+
+
+def _with_layouts(document: Document, found: JobAnswer) -> Document:
+    """Return the document with what a search over more layouts finds, under the same wishes."""
+    from ...estimators.planning.layouts import option_of, search_layouts
+    from ..report.layouts import layouts_sections
+
+    with naming("--layouts"):
+        search = search_layouts(
+            accelerators=found.accelerators,
+            recipe=found.job.recipe,
+            clock=found.clock,
+            wanted=found.job.wanted,
+            chosen=option_of(found),
+        )
+    sections, twin = layouts_sections(found, search)
+    return replace(
+        document, result={**document.result, "layouts": twin}, sections=_before_alternatives(document, sections)
+    )
+
+
+def _with_scaling(document: Document, found: JobAnswer, counts: tuple[int, ...] | None) -> Document:
+    """Return the document with the job on several counts in the place of half and twice."""
+    from ...estimators.planning.scaling_out import counts_around, scaling_curve
+    from ..report.layouts import scaling_sections
+
+    with naming("--counts"):
+        curve = scaling_curve(found, counts or counts_around(found.accelerators, found.job.accelerator))
+    sections, twin = scaling_sections(curve)
+    kept = tuple(section for section in document.sections if section.name != "alternatives")
+    return replace(
+        document,
+        result={**document.result, "scaling": twin},
+        sections=(*kept, *sections),
+        steps=(*document.steps, *curve.steps),
+    )
+
+
+def _before_alternatives(document: Document, sections: tuple[Table | Facts, ...]) -> tuple[Table | Facts, ...]:
+    at = [section.name for section in document.sections].index("alternatives")
+    return (*document.sections[:at], *sections, *document.sections[at:])
 
 
 def _headline(found: JobAnswer, deadline: float | None, count: int | None) -> str:

@@ -1,21 +1,20 @@
 """A layout for a job: the fastest of the usual ones that fits the memory, and why.
 
-Candidates are what an expert would try: tensor parallelism inside one link domain, pipelines of two layers a stage and more,
-full sharding (ZeRO-3) or sharded optimizer state (ZeRO-1) over what is left, experts over ranks, micro-batches of 1 to
-16, activations kept or recomputed. They are tried from the fastest on until one fits, so most are never sized. What
-the user fixes is not varied. Ties go to the simpler layout: less tensor, then less pipeline parallelism, then the
-lesser sharding.
+Candidates are what an expert would try (`candidates.USUAL`); `planning/layouts.py` searches more of them from the same
+generator. They are tried from the fastest on until one fits, so most are never sized. What the user fixes is not
+varied. Ties go to the simpler layout: less recomputation, then less tensor and pipeline parallelism, then the lesser
+sharding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..errors import DoesNotFit, InputError
 from ..frozen import dataclass, replace
 from ..units import show_bytes
-from .checks import attention_heads, check_experts, check_pipeline, check_product, check_tensor, expert_count
+from .candidates import candidates, simplicity
+from .checks import check_experts, check_pipeline, check_product, check_tensor
 from .efficiency import Task
 from .layout import Layout, Recipe, Recompute, Workload, Zero
 from .time import StepTime, check_divides, check_precision, step_time, step_time_at_mfu
@@ -26,14 +25,7 @@ if TYPE_CHECKING:
     from ..models.shape import ModelShape
     from ..stepmodel.clock import StepClock
 
-_T = TypeVar("_T")
-
 SAFE_PROBABILITY = 0.1  # of running out of memory; a run that dies in its first hours costs more than a slower layout
-LONG_SEQUENCE_TOKENS = 16_384  # beyond this, splitting the sequence is worth trying
-LARGEST_TENSOR = 16
-LONGEST_PIPELINE = 32
-MICRO_BATCHES = (1, 2, 4, 8, 16)
-_EFFORT = {Recompute.NONE: 0, Recompute.SELECTIVE: 1, Recompute.PRODUCTS: 2, Recompute.FULL: 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +118,7 @@ def choose_layout(*, accelerators: int, recipe: Recipe, wanted: Wanted | None = 
     """
     shape, accelerator, workload = clock.shape, clock.accelerator, clock.workload
     wanted = wanted or Wanted()
-    _check_wanted(shape, accelerators, wanted, workload)
+    check_wanted(shape, accelerators, wanted, workload)
     check_precision(accelerator, recipe)
     ranked = _ranked(accelerators, recipe, wanted, clock)
     if not ranked:
@@ -158,9 +150,8 @@ def _ranked(accelerators: int, recipe: Recipe, wanted: Wanted, clock: Clock) -> 
     recipes = {recompute: replace(recipe, recompute=recompute) for recompute in Recompute}
     ranked = []
     for layout, recompute in candidates(clock.shape, clock.accelerator, accelerators, clock.workload, wanted):
-        simple = (_EFFORT[recompute], layout.tp, layout.pp, layout.cp, layout.zero, layout.ep, layout.micro_batch)
         seconds = clock.seconds(layout, recipes[recompute])
-        ranked.append((seconds, simple, layout, recipes[recompute]))
+        ranked.append((seconds, simplicity(layout, recompute), layout, recipes[recompute]))
     ranked.sort(key=lambda item: item[:2])
     return [(layout, with_recompute) for _, _, layout, with_recompute in ranked]
 
@@ -215,81 +206,7 @@ class _Sizer:
         )
 
 
-def candidates(
-    shape: ModelShape, accelerator: Accelerator, accelerators: int, workload: Workload, wanted: Wanted
-) -> Iterator[tuple[Layout, Recompute]]:
-    """Yield the layouts worth timing; every one divides the accelerators, the heads and the batch."""
-    domain = min(accelerator.link_domain or accelerator.accelerators_per_node or 1, LARGEST_TENSOR)
-    heads = attention_heads(shape)
-    tensor = _free(wanted.tp, [t for t in _powers(domain) if heads % t == 0])
-    pipe = _free(wanted.pp, _powers(min(accelerators, LONGEST_PIPELINE, max(1, shape.layers // 2))))
-    context = _free(wanted.cp, _powers(8) if workload.sequence_tokens > LONG_SEQUENCE_TOKENS else [1])
-    experts = expert_count(shape) or 1
-    for tp in tensor:
-        for pp in pipe:
-            for cp in context:
-                if accelerators % (tp * pp * cp):
-                    continue
-                dp = accelerators // (tp * pp * cp)
-                expert = _free(wanted.ep, [e for e in _powers(experts) if experts % e == 0 and (dp * cp) % e == 0])
-                for ep in expert:
-                    for zero in _free(wanted.zero, _shardings(dp, cp, pp)):
-                        yield from _inner(
-                            Layout(
-                                accelerators=accelerators,
-                                tp=tp,
-                                pp=pp,
-                                cp=cp,
-                                ep=ep,
-                                zero=zero,
-                                sequence_parallel=tp > 1,
-                            ),
-                            shape,
-                            workload,
-                            wanted,
-                        )
-
-
-def _inner(layout: Layout, shape: ModelShape, workload: Workload, wanted: Wanted) -> Iterator[tuple[Layout, Recompute]]:
-    per_replica, rest = divmod(workload.global_batch, layout.dp)
-    if rest:
-        return
-    for micro_batch in _free(wanted.micro_batch, [m for m in MICRO_BATCHES if per_replica % m == 0]):
-        if per_replica % micro_batch:
-            continue
-        batches = per_replica // micro_batch
-        interleave = wanted.interleave or _interleave(shape.layers, layout.pp, batches)
-        for recompute in _free(wanted.recompute, [Recompute.NONE, Recompute.PRODUCTS, Recompute.FULL]):
-            yield replace(layout, micro_batch=micro_batch, interleave=interleave), recompute
-
-
-def _shardings(dp: int, cp: int, pp: int) -> list[Zero]:
-    if dp * cp == 1:
-        return [Zero.NONE]
-    return [Zero.OPTIMIZER] if pp > 1 else [Zero.OPTIMIZER, Zero.PARAMETERS]
-
-
-def _interleave(layers: int, pp: int, batches: int) -> int:
-    """Return the virtual stages that Megatron's interleaved schedule allows, at most 4 (arXiv:2104.04473).
-
-    Layers need not divide: the first and last stages hold fewer, as Llama 3's 126 layers over 16 stages
-    (arXiv:2407.21783, section 3.3.2), as long as the fullest stage stays as full.
-    """
-    if pp == 1 or batches % pp:
-        return 1
-    fullest = -(-layers // pp)
-    return max(v for v in (1, 2, 3, 4) if -(-layers // (pp * v)) * v == fullest)
-
-
-def _powers(most: int) -> list[int]:
-    return [2**i for i in range(most.bit_length()) if 2**i <= most]
-
-
-def _free(fixed: _T | None, choices: list[_T]) -> list[_T]:
-    return choices if fixed is None else [fixed]
-
-
-def _check_wanted(shape: ModelShape, accelerators: int, wanted: Wanted, workload: Workload) -> None:
+def check_wanted(shape: ModelShape, accelerators: int, wanted: Wanted, workload: Workload) -> None:
     """Refuse what cannot be cut that way, naming the flag and what would work."""
     tp, pp, cp = wanted.tp or 1, wanted.pp or 1, wanted.cp or 1
     check_tensor(shape, tp)

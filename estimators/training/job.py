@@ -14,12 +14,13 @@ from ..frozen import dataclass, replace
 from ..quantity import Quantity
 from .choose import Choice, Clock, GivenClock, Wanted, choose_layout
 from .efficiency import Task
-from .layout import Precision, Recipe, Workload
+from .layout import Layout, Precision, Recipe, Workload
 from .run import TrainingRun, loss_of, training_run
 
 if TYPE_CHECKING:
     from ..facts.records import Accelerator
     from ..models.shape import ModelShape
+    from .time import StepTime
 
 USUAL_SEQUENCE_TOKENS = 8192
 MOST_ACCELERATORS = 65_536  # beyond what anybody rents as one job
@@ -73,17 +74,22 @@ def answer(job: Job, accelerators: int, clock: Clock | None = None) -> JobAnswer
     else:
         clock = GivenClock(job.shape, job.accelerator, workload, job.mfu)
     choice = choose_layout(accelerators=accelerators, recipe=job.recipe, wanted=job.wanted, clock=clock)
-    run = training_run(
-        choice.time,
+    run = run_of(job, workload, choice.layout, choice.time)
+    return JobAnswer(job=job, accelerators=accelerators, workload=workload, choice=choice, run=run, clock=clock)
+
+
+def run_of(job: Job, workload: Workload, layout: Layout, time: StepTime) -> TrainingRun:
+    """Return the whole run of the job in a layout that takes `time` for a step."""
+    return training_run(
+        time,
         tokens=job.tokens,
         accelerator=job.accelerator,
-        layout=choice.layout,
+        layout=layout,
         workload=workload,
         state_bytes=checkpoint_bytes(job),
         usd_per_hour=job.usd_per_hour,
-        beyond=None if job.mfu is not None else loss_of(choice.layout, workload, job.accelerator),
+        beyond=None if job.mfu is not None else loss_of(layout, workload, job.accelerator),
     )
-    return JobAnswer(job=job, accelerators=accelerators, workload=workload, choice=choice, run=run, clock=clock)
 
 
 def neighbours(found: JobAnswer) -> tuple[JobAnswer, ...]:
