@@ -36,7 +36,7 @@ def layouts_sections(found: JobAnswer, search: LayoutSearch) -> tuple[Sections, 
     twin: dict[str, object] = {
         "timed": search.timed,
         "sized": search.sized,
-        "fastest": verdict,
+        "row_1": verdict,
         "faster_than_choice": option_of(found).seconds / search.fastest.seconds - 1,
         "flags": flags or None,
         "front": [

@@ -135,7 +135,9 @@ def _knee(points: Sequence[ScalingPoint]) -> tuple[Knee | None, str]:
     below = [(time[0] - t) / span_t - (h - hours[0]) / span_h for t, h in zip(time, hours, strict=True)]
     best = max(range(len(below)), key=lambda i: below[i])
     if below[best] < LEAST_DISTANCE:
-        return None, "no count stands out: speed gets dearer evenly, or the first step costs most"
+        if min(below) < -LEAST_DISTANCE:
+            return None, "no count stands out: the first steps to more cost most, later ones little"
+        return None, "no count stands out: every step to more costs about as much more as the last"
     knee = Knee(
         accelerators=trade[best].accelerators,
         distance=below[best],

@@ -39,7 +39,7 @@ def test_row_1_is_the_layout_above_or_says_how_much_faster_it_is_and_how_to_have
     best = search["front"][0]
     assert best["row"] == 1
     if search["flags"] is None:
-        assert search["fastest"] == "is the layout above"
+        assert search["row_1"] == "is the layout above"
         assert best["layout"] == {name: chosen[name] for name in best["layout"]}
         assert search["faster_than_choice"] == pytest.approx(0, abs=1e-12)
         assert best["wall_s"] == found["run"]["wall_s"]
