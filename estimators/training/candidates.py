@@ -2,9 +2,10 @@
 
 `USUAL` is what an expert would try: tensor parallelism inside one link domain, pipelines of two layers a stage and more,
 interleaved as far as Megatron's schedule allows (at most 4), full sharding (ZeRO-3) where there is no pipeline or sharded
-optimizer state (ZeRO-1), experts over ranks, micro-batches of 1 to 16, activations kept, products kept or all recomputed.
-`WIDE` holds all of these, and besides pipelines of any length that divides the layers, every interleaving up to 12,
-micro-batches up to 64, selective recomputation, and sequences split into parts of 4,096 tokens and more.
+optimizer state (ZeRO-1), experts over ranks, micro-batches of 1 to 16 sequences (of short ones as many as come to 32,768
+tokens), activations kept, products kept or all recomputed. `WIDE` holds all of these, and besides pipelines of any
+length that divides the layers, every interleaving up to 12, micro-batches four times as large, selective recomputation,
+and sequences split into parts of 4,096 tokens and more.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _EFFORT = {Recompute.NONE: 0, Recompute.SELECTIVE: 1, Recompute.PRODUCTS: 2, Rec
 class Space:
     """What may be tried of a layout where the user fixed nothing."""
 
-    micro_batches: tuple[int, ...]
+    micro_batch: int  # the largest; of short sequences, as many as come to `micro_batch_tokens`
+    micro_batch_tokens: int
     recompute: tuple[Recompute, ...]
     uneven_pipelines: tuple[int, ...] = ()  # lengths that are no power of two; they must divide the layers
     interleave: tuple[int, ...] = (1, 2, 3, 4)
@@ -43,11 +45,13 @@ class Space:
 
 
 USUAL = Space(
-    micro_batches=(1, 2, 4, 8, 16),
+    micro_batch=16,
+    micro_batch_tokens=32_768,
     recompute=(Recompute.NONE, Recompute.PRODUCTS, Recompute.FULL),
 )
 WIDE = Space(
-    micro_batches=(1, 2, 4, 8, 16, 32, 64),
+    micro_batch=64,
+    micro_batch_tokens=131_072,
     recompute=tuple(Recompute),
     uneven_pipelines=(3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 18, 20, 21, 24, 28, 30),
     interleave=(1, 2, 3, 4, 5, 6, 8, 10, 12),
@@ -109,7 +113,7 @@ def _inner(
     per_replica, rest = divmod(workload.global_batch, layout.dp)
     if rest:
         return
-    for micro_batch in _free(wanted.micro_batch, [m for m in space.micro_batches if per_replica % m == 0]):
+    for micro_batch in _free(wanted.micro_batch, [m for m in _micro_batches(workload, space) if per_replica % m == 0]):
         if per_replica % micro_batch:
             continue
         chunks = _interleaves(shape.layers, layout.pp, per_replica // micro_batch, space)
@@ -117,6 +121,10 @@ def _inner(
             cut = replace(layout, micro_batch=micro_batch, interleave=interleave)
             for recompute in _free(wanted.recompute, list(space.recompute)):
                 yield cut, recompute
+
+
+def _micro_batches(workload: Workload, space: Space) -> list[int]:
+    return _powers(max(space.micro_batch, space.micro_batch_tokens // workload.sequence_tokens))
 
 
 def _pipelines(layers: int, accelerators: int, space: Space) -> list[int]:

@@ -185,3 +185,12 @@ def test_where_all_is_fixed_nothing_is_left_to_search():
     wanted = Wanted(tp=1, pp=1, cp=1, zero=Zero.PARAMETERS, micro_batch=1, recompute=Recompute.NONE)
     with pytest.raises(InputError, match="nothing is left to search"):
         search(JOBS[0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "largest"), [("llama-3-8b", 8192, 16), ("gpt2", 1024, 32), ("bert-large", 512, 64)]
+)
+def test_the_shorter_the_sequence_the_more_of_them_make_a_usual_micro_batch(model, tokens, largest):
+    workload = Workload(sequence_tokens=tokens, global_batch=1024)
+    tried = candidates(resolve_model(model).shape, H100, 8, workload, Wanted(tp=1, pp=1), USUAL)
+    assert {layout.micro_batch for layout, _ in tried} == {2**i for i in range(largest.bit_length())}
