@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-
 COMMANDS = {
     "train": "train --model 7B --tokens 1T --on h100:8",
     "finetune": "finetune --model llama-3-8b --tokens 10M --on h100",
