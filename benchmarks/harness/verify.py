@@ -1,9 +1,13 @@
 """`bench verify`: does the calibration predict whole models on this device?
 
 Small GPTs and Llamas that no measurement of the record used. The predictions (training step, decode step, peak memory)
-are written to a file before the first model is built; then each is run and the file is completed. Times are measured as
-everything else here; peak memory is the allocator's own count, from `max_memory_allocated` or, on a CPU, from the
-allocation events of torch's profiler.
+are written to a file before the first model is built; then all are run, in several rounds some time apart, and the file
+is completed. A time is the middle round's median; peak memory is the allocator's own count, from `max_memory_allocated`
+or, on a CPU, from the allocation events of torch's profiler.
+
+A machine that others share is faster in one minute than in the next. Each round therefore begins with the fastest
+product and the fastest memory stream of the record, and their speed over that of the record, the pace, is reported
+beside the errors. Nothing is corrected by it.
 """
 
 from __future__ import annotations
@@ -28,7 +32,10 @@ if TYPE_CHECKING:
     from .models import Size
 
 TRAIN, DECODE, MEMORY = "training step", "decode step", "peak memory"
+ROUNDS = 3
 _SEQUENCES = (128, 512)
+_APART = 0.10  # between rounds from which they are called different
+_PACE_S = 0.3  # seconds for each of the two trials of a pace
 _SCHEMA = "flopwise.verify/1"
 
 
@@ -54,6 +61,23 @@ class Prediction:
     def error(self) -> float | None:
         """Predicted over measured, less one."""
         return self.predicted / self.measured - 1.0 if self.measured else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Speed of the machine at the beginning of a round over that in the record; None where the record has no trial."""
+
+    products: float | None
+    memory: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """Predictions with what was measured, the file that holds them, and the pace of each round."""
+
+    predictions: tuple[Prediction, ...]
+    file: Path
+    paces: tuple[Pace, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +172,12 @@ def run(
     seconds: float = 2.0,
     on_done: Callable[[Prediction], object] = lambda prediction: None,
     path: Path | None = None,
-) -> tuple[tuple[Prediction, ...], Path]:
-    """Predict, write the predictions, run everything, complete the file; returns both."""
+) -> Verified:
+    """Predict, write the predictions, run everything in rounds and complete the file.
+
+    `seconds` of sampling for each time over all rounds; `on_done` hears of every time that was measured in a round, and
+    of every peak: `parts` says how many there will be.
+    """
     from . import steps
     from .models import name_of
 
@@ -161,52 +189,100 @@ def run(
     file = (
         path or bench_folder() / "verify" / f"{started[:19].replace('-', '').replace(':', '').replace('T', '-')}.json"
     )
-    _write(file, record, started, predictions, is_done=False)
-    for dims in models:
-        for tokens in _SEQUENCES:
+    paces: list[Pace] = []
+    _write(file, record, started, predictions, paces, is_done=False)
+    dims_of = {name_of(dims): dims for dims in models}
+    times: dict[int, list[Measured]] = {}
+    for number in range(ROUNDS):
+        paces.append(pace(bench, record))
+        for index, each in enumerate(predictions):
+            if each.what == MEMORY or each.reason:
+                continue
+            make = steps.training_step if each.what == TRAIN else steps.decode_step
             step: Any = None
-            for index, each in enumerate(predictions):
-                if each.model != name_of(dims) or each.tokens != tokens or each.what == MEMORY:
-                    continue
-                make = steps.training_step if each.what == TRAIN else steps.decode_step
-                try:
-                    step = make(bench, dims, tokens, format=format)
-                    found = _timed(bench, step, seconds)
-                    done = replace(
-                        each,
-                        measured=found.spread.median,
-                        measured_low=found.spread.low,
-                        measured_high=found.spread.high,
-                        verdict=found.verdict,
-                    )
-                    predictions[index] = done
-                    on_done(done)
-                    if each.what == TRAIN:
-                        wanted = (each.model, tokens, MEMORY)
-                        for spot, other in enumerate(predictions):
-                            if (other.model, other.tokens, other.what) == wanted:
-                                peak = peak_bytes(bench, step)
-                                reason = "" if peak else "this device counts no peak"
-                                predictions[spot] = replace(other, measured=peak, reason=reason)
-                                on_done(predictions[spot])
-                except Exception as error:
-                    if not bench.is_out_of_memory(error):
-                        raise
-                    predictions[index] = replace(each, reason="out of memory")
-                    on_done(predictions[index])
-                finally:
-                    step = None
-                    bench.free()
-            _write(file, record, started, predictions, is_done=False)
-    _write(file, record, started, predictions, is_done=True)
-    return tuple(predictions), file
+            try:
+                step = make(bench, dims_of[each.model], each.tokens, format=format)
+                times.setdefault(index, []).append(_timed(bench, step, seconds / ROUNDS))
+                predictions[index] = with_times(each, times[index])
+                if each.what == TRAIN and number == 0:
+                    spot = _memory_of(predictions, each)
+                    if spot is not None:
+                        peak = peak_bytes(bench, step)
+                        reason = "" if peak else "this device counts no peak"
+                        predictions[spot] = replace(predictions[spot], measured=peak, reason=reason)
+                        on_done(predictions[spot])
+            except Exception as error:
+                if not bench.is_out_of_memory(error):
+                    raise
+                predictions[index] = replace(each, reason="out of memory")
+            finally:
+                step = None
+                bench.free()
+            on_done(predictions[index])
+        _write(file, record, started, predictions, paces, is_done=False)
+    _write(file, record, started, predictions, paces, is_done=True)
+    return Verified(predictions=tuple(predictions), file=file, paces=tuple(paces))
+
+
+def parts(models: Sequence[Size]) -> int:
+    """Return how many times and peaks a run measures."""
+    return len(models) * len(_SEQUENCES) * (2 * ROUNDS + 1)
+
+
+def _memory_of(predictions: Sequence[Prediction], step: Prediction) -> int | None:
+    """Return where the peak of a training step stands."""
+    wanted = (step.model, step.tokens, MEMORY)
+    return next((i for i, each in enumerate(predictions) if (each.model, each.tokens, each.what) == wanted), None)
+
+
+def with_times(prediction: Prediction, rounds: Sequence[Measured]) -> Prediction:
+    """Return a prediction with the rounds measured so far: the middle one (of two the faster), and their range."""
+    ordered = sorted(rounds, key=lambda found: found.spread.median)
+    middle = ordered[(len(ordered) - 1) // 2]
+    first, last = ordered[0].spread, ordered[-1].spread
+    apart = last.median / first.median - 1.0
+    return replace(
+        prediction,
+        measured=middle.spread.median,
+        measured_low=first.median if len(ordered) > 1 else first.low,
+        measured_high=last.median if len(ordered) > 1 else last.high,
+        verdict=(*middle.verdict, f"{len(ordered)} rounds differ by {apart:.0%}") if apart > _APART else middle.verdict,
+    )
+
+
+def pace(bench: Bench, record: Record) -> Pace:
+    """Time the fastest product and the fastest stream of a record now; return their speed over the record's."""
+    from . import matmul, memory_streams
+    from .runner import Budget, Session
+    from .trials import Scope
+
+    product = max(record.best_flops.values(), key=lambda case: case.flops_per_s, default=None)
+    stream = record.best_bandwidth
+    trials = []
+    if product:
+        m, k, n = (int(product.number(side)) for side in ("m", "k", "n"))
+        trials.append(matmul.trial(product.text("format"), m, k, n, product.text("layout")))
+    if stream:
+        level = str(record.settings.get("level", "quick"))
+        scope = Scope(
+            level=level,
+            is_cpu=bench.is_cpu,
+            memory_bytes=record.device.memory_bytes,
+            cache_bytes=record.device.cache_bytes,
+        )
+        trials += [trial for trial in memory_streams.trials(scope) if trial.id == stream.id]
+    session = Session(bench, Budget(seconds=None, trial_s=_PACE_S))
+    session.run(trials)
+    now = {case.id: case.median_s for case in session.cases if case.is_measured}
+    ratios = [case.median_s / now[case.id] if case and case.id in now else None for case in (product, stream)]
+    return Pace(products=ratios[0], memory=ratios[1])
 
 
 def _timed(bench: Bench, step: Callable[[], object], seconds: float) -> Measured:
     return measure(
         step,
         clock=bench.clock(host=True),
-        effort=Effort(seconds=seconds, warm_up_s=0.3 * seconds, least=3, most=60),
+        effort=Effort(seconds=seconds, warm_up_s=0.3 * seconds, least=2, most=60),
         watch=DeviceWatch(bench.sensors),
     )
 
@@ -272,7 +348,15 @@ def scores(predictions: Sequence[Prediction]) -> tuple[Score, ...]:
     return tuple(found)
 
 
-def _write(file: Path, record: Record, started: str, predictions: Sequence[Prediction], *, is_done: bool) -> None:
+def _write(
+    file: Path,
+    record: Record,
+    started: str,
+    predictions: Sequence[Prediction],
+    paces: Sequence[Pace],
+    *,
+    is_done: bool,
+) -> None:
     """Write the predictions, with what has been measured so far."""
     import os
     import tempfile
@@ -288,6 +372,7 @@ def _write(file: Path, record: Record, started: str, predictions: Sequence[Predi
         "predicted_at": started,
         "finished": is_done,
         "device": record.device.name,
+        "paces": [{"products": each.products, "memory": each.memory} for each in paces],
         "rows": rows,
     }
     try:

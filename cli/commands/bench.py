@@ -260,14 +260,14 @@ def bench_verify(
     bench = open_bench(torch, device or record.device.kind, threads=int(record.settings.get("threads") or 0) or None)
     models = verify.sizes(is_cpu=bench.is_cpu, is_quick=quick)
     with _bar(True) as bar:
-        task = bar.add_task("verifying", total=6 * len(models))
+        task = bar.add_task("verifying", total=verify.parts(models))
 
         def done(each: verify.Prediction) -> None:
             bar.update(task, advance=1, description=f"{each.model}, {each.what}")
 
-        predictions, file = verify.run(bench, record, is_quick=quick, on_done=done)
-    print(f"Predictions were written before the runs, to {file}.", file=sys.stderr)
-    deliver(verify_document(record, predictions, str(file)), format=format, output=output, force=force)
+        verified = verify.run(bench, record, is_quick=quick, on_done=done)
+    print(f"Predictions were written before the runs, to {verified.file}.", file=sys.stderr)
+    deliver(verify_document(record, verified), format=format, output=output, force=force)
 
 
 @app.command("trace")

@@ -13,14 +13,18 @@ from .document import Cell, Column, Document, Facts, Table, Value
 if TYPE_CHECKING:
     from ...benchmarks.harness.planning import PassSeconds
     from ...benchmarks.harness.trace import Traced
-    from ...benchmarks.harness.verify import Prediction
+    from ...benchmarks.harness.verify import Pace, Verified
     from ...estimators.facts.records import Accelerator
 
 
-def verify_document(record: Record, predictions: Sequence[Prediction], file: str) -> Document:
-    """Return predicted beside measured, with the errors by kind."""
+_STEADY = 0.07  # of a pace around 1 from which the machine is called another one than in the record
+
+
+def verify_document(record: Record, verified: Verified) -> Document:
+    """Return predicted beside measured, with the errors by kind and the pace of the machine."""
     from ...benchmarks.harness.verify import scores
 
+    predictions = verified.predictions
     columns = (
         Column("model", "model"),
         Column("what", "what"),
@@ -52,6 +56,7 @@ def verify_document(record: Record, predictions: Sequence[Prediction], file: str
         )
         for score in found
     ]
+    summary += _pace_items(verified.paces)
     step = next((score for score in found if score.what == "training step"), None)
     headline = "Nothing was measured."
     if step:
@@ -88,10 +93,40 @@ def verify_document(record: Record, predictions: Sequence[Prediction], file: str
                 }
                 for score in found
             ],
-            "predictions_file": file,
+            "paces": [{"products": each.products, "memory": each.memory} for each in verified.paces],
+            "predictions_file": str(verified.file),
         },
         sections=(Facts("summary", tuple(summary), caption="Errors"), Table("rows", columns, tuple(rows))),
+        warnings=_pace_warnings(verified.paces),
     )
+
+
+def _paces(paces: Sequence[Pace]) -> dict[str, list[float]]:
+    """Return what was measured of the pace, by kind."""
+    listed = {"products": [each.products for each in paces], "memory": [each.memory for each in paces]}
+    kept = {kind: [each for each in ratios if each is not None] for kind, ratios in listed.items()}
+    return {kind: ratios for kind, ratios in kept.items() if ratios}
+
+
+def _pace_items(paces: Sequence[Pace]) -> list[tuple[str, str, Cell, str]]:
+    items: list[tuple[str, str, Cell, str]] = []
+    for kind, ratios in _paces(paces).items():
+        each = ", ".join(show_percent(ratio) for ratio in ratios)
+        middle = sorted(ratios)[(len(ratios) - 1) // 2]
+        items.append((f"pace_{kind}", f"pace, {kind}", Value(middle, "fraction"), f"of the record's speed; {each}"))
+    return items
+
+
+def _pace_warnings(paces: Sequence[Pace]) -> tuple[str, ...]:
+    off = [ratio for ratios in _paces(paces).values() for ratio in ratios if abs(ratio - 1.0) > _STEADY]
+    if not off:
+        return ()
+    far = max(off, key=lambda ratio: abs(ratio - 1.0))
+    said = (
+        f"While this ran the machine did not keep the speed of the record ({show_percent(far)} of it at one time): part "
+        "of the errors is that. Measure with `flopwise bench run` and verify at once, with nothing else running."
+    )
+    return (said,)
 
 
 def trace_document(

@@ -23,11 +23,15 @@ from flopwise.benchmarks.harness import (
     verify,
 )
 from flopwise.benchmarks.harness.device import open_bench
+from flopwise.benchmarks.harness.measure import Measured
 from flopwise.benchmarks.harness.models import name_of, shape_of, size
 from flopwise.benchmarks.harness.runner import Budget, Session
+from flopwise.benchmarks.harness.statistics import Spread
 from flopwise.benchmarks.harness.trials import Scope
+from flopwise.cli.report.bench_verify import verify_document
 from flopwise.estimators.errors import InputError
-from flopwise.estimators.facts.bench_records import read_record
+from flopwise.estimators.facts.bench_records import Record, read_record
+from flopwise.estimators.frozen import replace
 from flopwise.estimators.models.parameters import count_parameters
 from flopwise.estimators.stepmodel.local import train_memory
 
@@ -140,11 +144,66 @@ def test_predictions_are_on_disk_before_the_first_run(bench, tmp_path: Path, mon
         return real(*arguments, **named)
 
     monkeypatch.setattr(steps, "training_step", spying)
+    monkeypatch.setattr(verify, "pace", lambda bench, record: verify.Pace(products=0.9, memory=None))
     record = type("R", (), {"id": "r", "device": bench.facts})()
-    found, _ = verify.run(bench, record, seconds=0.01, path=tmp_path / "v.json")
+    done = verify.run(bench, record, seconds=0.01, path=tmp_path / "v.json")
     assert order[0]["rows"][0]["predicted"] == 1.0
     assert order[0]["rows"][0]["measured"] is None and order[0]["finished"] is False
-    assert found[0].measured and json.loads((tmp_path / "v.json").read_text())["finished"] is True
+    written = json.loads((tmp_path / "v.json").read_text())
+    assert written["finished"] is True
+    assert written["paces"] == [{"products": 0.9, "memory": None}] * verify.ROUNDS
+    assert done.file == tmp_path / "v.json"
+    assert done.predictions[0].measured == written["rows"][0]["measured"] > 0
+    assert len(order) == verify.ROUNDS
+    assert done.predictions[0].measured_low <= done.predictions[0].measured <= done.predictions[0].measured_high
+
+
+def test_the_pace_is_the_speed_of_now_over_that_of_the_record(bench) -> None:
+    scope = Scope(level="quick", cache_bytes=2.0**16)
+    stream = next(t for t in memory_streams.trials(scope) if t.what["cache"] == "cold")
+    cases = run(bench, [matmul.trial("fp32", 64, 96, 128, "nt"), stream])
+    slow = [replace(case, median_s=1e3 * case.median_s) for case in cases]
+
+    def record(cases):
+        device = replace(bench.facts, cache_bytes=2.0**16)
+        made = {"id": "r", "started": "", "finished": "", "seconds": 1.0, "flopwise_version": "0", "software": {}}
+        return Record(**made, device=device, settings={"level": "quick"}, conditions={}, cases=tuple(cases))
+
+    pace = verify.pace(bench, record(slow))
+    assert pace.products > 10 and pace.memory > 10
+    assert verify.pace(bench, record([])) == verify.Pace(products=None, memory=None)
+
+
+def test_of_three_rounds_the_middle_one_counts_and_their_range_is_kept() -> None:
+    def found(median, *verdict):
+        spread = Spread(median=median, low=0.9 * median, high=1.1 * median, best=median, quartile_1=median,
+                        quartile_3=median, count=3)  # fmt: skip
+        return Measured(samples=(median,) * 3, waited=(0.0,) * 3, spread=spread, inner=1, warm_up_calls=2,
+                        is_corrected=False, verdict=verdict)  # fmt: skip
+
+    prediction = _prediction(size("gpt", 1, 64, 128))
+    once = verify.with_times(prediction, [found(1.0, "noise")])
+    assert (once.measured_low, once.measured, once.measured_high, once.verdict) == (0.9, 1.0, 1.1, ("noise",))
+    thrice = verify.with_times(prediction, [found(2.0, "loud"), found(1.0), found(1.02)])
+    assert (thrice.measured_low, thrice.measured, thrice.measured_high) == (1.0, 1.02, 2.0)
+    assert thrice.verdict == ("3 rounds differ by 100%",)
+
+
+def test_a_machine_that_is_slower_than_in_its_record_is_named(bench) -> None:
+    record = type("R", (), {"id": "r", "device": bench.facts})()
+
+    def document(*paces):
+        verified = verify.Verified(
+            predictions=(replace(_prediction(size("gpt", 1, 64, 128)), measured=1.1),),
+            file=Path("v.json"),
+            paces=tuple(verify.Pace(products=p, memory=m) for p, m in paces),
+        )
+        return verify_document(record, verified)
+
+    assert document((1.0, 0.99), (0.98, 1.02)).warnings == ()
+    assert "(62 % of it at one time)" in document((1.0, 0.99), (0.62, 1.02)).warnings[0]
+    assert document((None, None)).warnings == ()
+    assert document((0.8, 0.5)).result["paces"] == [{"products": 0.8, "memory": 0.5}]
 
 
 def _prediction(dims) -> verify.Prediction:
