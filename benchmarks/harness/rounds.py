@@ -43,8 +43,8 @@ def further(
     *,
     make: Callable[[Scope], Sequence[Trial]],
     on_round: Callable[[int], object] = lambda count: None,
-) -> tuple[int, tuple[str, ...]]:
-    """Measure what `session` has measured again in up to `rounds` more processes; return how many, and warnings.
+) -> tuple[str, ...]:
+    """Measure what `session` has measured again in up to `rounds` more processes, which it counts; return warnings.
 
     `make` gives the planned trials of a scope, for devices that one process holds: these are measured again in this
     process. `on_round` hears how many trials a round has.
@@ -52,7 +52,6 @@ def further(
     Raises:
         KeyboardInterrupt, Stopped: as they came; what is complete counts.
     """
-    done = 0
     said: tuple[str, ...] = ()
     for number in range(rounds):
         seconds = session.time_left() / (rounds - number) if session.budget.seconds is not None else None
@@ -67,13 +66,12 @@ def further(
             except RoundFailed as error:
                 said = (f"Another process could not measure ({error}); all rounds ran in one.",)
             else:
-                done += 1
                 continue
         if not session.again(_trials_of(again, make(scope))):
             break
     if bench.kind in _ALONE:
         said = ("One process holds this device; another run may differ by more than the intervals say.",)
-    return done, said
+    return said
 
 
 def _round(bench: Bench, session: Session, scope: Scope, again: Sequence[Case], seconds: float | None) -> None:
@@ -114,8 +112,9 @@ def _round(bench: Bench, session: Session, scope: Scope, again: Sequence[Case], 
             for line in child.stdout:
                 case = _case_in(line)
                 if case and case.id in known:
-                    session.join(case)
+                    session.processes += not count
                     count += 1
+                    session.join(case)
             child.wait()
         except BaseException as error:
             session.stopped = session.stopped or str(error) or "interrupted"

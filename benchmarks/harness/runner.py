@@ -74,6 +74,7 @@ class Session:
         self._run_spread = run_spread
         self.cases: list[Case] = []
         self.stopped = ""
+        self.processes = 1  # in which rounds ran
         self._on_case, self._on_start, self._now = on_case, on_start, now
         self._began = now()
         self._rates: dict[str, float] = {}  # FLOP/s of the last trial of a kind

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import signal
 import threading
 import time
@@ -143,7 +142,6 @@ def run(
     saved = [begun]
     checks: dict[str, float] = {}
     said: list[str] = []
-    processes = [1]
 
     def record(finished: bool = False) -> Record:
         warnings = (*_warnings(session.cases, foreigners), *said)
@@ -161,7 +159,7 @@ def run(
                 "formats": list(asked.formats),
                 "seconds_per_trial": trial_s,
                 "rounds": _ROUNDS[asked.level],
-                "processes": processes[0],
+                "processes": session.processes,
                 "flush_bytes": bench.flush_bytes,
                 "threads": bench.torch.get_num_threads(),
             },
@@ -210,7 +208,7 @@ def run(
                 if wants_search:
                     _search(session, asked.level)
                     checks.update(cross_check(bench, session.cases))
-                more, warned = rounds.further(
+                warned = rounds.further(
                     bench,
                     session,
                     scope,
@@ -218,7 +216,6 @@ def run(
                     make=lambda scope: planned(scope, asked),
                     on_round=on_round,
                 )
-                processes[0] += more
                 said.extend(warned)
                 session.settle()
             if not alone and (not asked.only or collectives.SUITE in asked.only):
@@ -313,8 +310,3 @@ class _ended_by_signal:
 
 def _stop(number: int, frame: object) -> None:
     raise Stopped("the system asked the process to end, as torchrun does when another rank has died")
-
-
-def seconds_planned(trials: list[Trial], trial_s: float) -> float:
-    """Return about how long trials take."""
-    return math.fsum(trial.share for trial in trials) * trial_s / 0.6

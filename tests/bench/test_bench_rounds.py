@@ -52,7 +52,8 @@ def instead(monkeypatch, code: str) -> None:
 def test_a_round_measures_the_same_trials_in_another_process(bench, session) -> None:
     first = {case.id: case for case in session.cases}
     heard: list[int] = []
-    assert further(bench, session, 2, on_round=heard.append) == (2, ())
+    assert further(bench, session, 2, on_round=heard.append) == ()
+    assert session.processes == 3
     assert heard == [len(first)] * 2
     for case in session.cases:
         assert len(case.rounds) == 3
@@ -63,8 +64,8 @@ def test_a_round_measures_the_same_trials_in_another_process(bench, session) -> 
 
 def test_a_process_that_cannot_start_is_replaced_by_a_round_in_this_one_and_said(bench, session, monkeypatch) -> None:
     instead(monkeypatch, "import sys; sys.exit('the device is exclusive')")
-    done, said = further(bench, session, 2)
-    assert done == 0
+    said = further(bench, session, 2)
+    assert session.processes == 1
     assert said == ("Another process could not measure (the device is exclusive); all rounds ran in one.",)
     assert {len(case.rounds) for case in session.cases} == {3}
 
@@ -73,7 +74,8 @@ def test_a_process_that_dies_half_way_leaves_what_it_measured(bench, session, mo
     sent = session.cases[0]
     line = json.dumps(rounds.case_data(sent))
     instead(monkeypatch, f'import os; print({line!r}); print(\'{{"id": "cut\', flush=True); os.abort()')
-    assert further(bench, session) == (1, ())
+    assert further(bench, session) == ()
+    assert session.processes == 2
     assert [len(case.rounds) for case in session.cases] == [2] + [1] * (len(session.cases) - 1)
 
 
@@ -96,22 +98,23 @@ def test_an_interrupt_during_a_round_ends_its_process_and_keeps_what_is_done(ben
     with pytest.raises(KeyboardInterrupt):
         further(bench, session)
     assert session.stopped == "interrupted"
-    assert len(session.cases[0].rounds) == 2
+    assert len(session.cases[0].rounds) == session.processes == 2
     assert started[0].poll() is not None
 
 
 def test_without_time_no_process_is_started(bench, session, monkeypatch) -> None:
     monkeypatch.setattr(rounds.subprocess, "Popen", None)
     session.budget = Budget(seconds=0.0, trial_s=0.01)
-    assert further(bench, session, 2) == (0, ())
+    assert further(bench, session, 2) == ()
+    assert session.processes == 1
     assert {len(case.rounds) for case in session.cases} == {1}
 
 
 def test_a_device_that_one_process_holds_is_measured_again_in_it(bench, session, monkeypatch) -> None:
     monkeypatch.setattr(rounds.subprocess, "Popen", None)
     monkeypatch.setattr(rounds, "_ALONE", ("cpu",))
-    done, said = further(bench, session)
-    assert done == 0
+    said = further(bench, session)
+    assert session.processes == 1
     assert said == ("One process holds this device; another run may differ by more than the intervals say.",)
     assert {len(case.rounds) for case in session.cases} == {2}
 
