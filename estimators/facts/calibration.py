@@ -124,6 +124,16 @@ class Calibration:
 
 
 @lru_cache(maxsize=8)
+def load_calibration(typed: str) -> Calibration:
+    """Return the calibration that a record gives; `typed` is "latest", a file or the id of a record.
+
+    Raises:
+        InputError: there is no such record, or it measured no products.
+        FactsError: the record is damaged or has another version.
+    """
+    return calibration_from(read_record(find_record(typed)))
+
+
 def calibration_from(record: Record) -> Calibration:
     """Return the calibration that a record gives.
 
