@@ -92,6 +92,8 @@ def _headline(plan: DataPlan) -> str:
     missing = sum(part.missing for part in plan.parts if part.need.kind is Kind.TEXT)
     if missing:
         text += f"; {show_count(missing)} unique tokens are missing and must be made or bought"
+    elif plan.parts and all(part.need.kind is Kind.TEXT for part in plan.parts):
+        text += ", to prepare and keep it: what is had and open sets are enough"
     return text + "."
 
 
