@@ -73,10 +73,7 @@ ITEM = (
     *("language", "domain", "have", "close", "licence"),
 )
 MOST_ITEMS = 200
-LEAST_OPTION, MOST_OPTION = (
-    1e-9,
-    1e15,
-)  # of a number handed on as typed; beyond, what it goes into is no number any more
+MOST_OPTION = 1e15  # of a number handed on as typed; beyond, what it goes into is no number any more
 
 
 def read_stage(
@@ -382,8 +379,8 @@ def _options(fields: Values, keys: tuple[str, ...]) -> Mapping[str, object]:
             size = abs(float(value)) if isinstance(value, str | int | float) else 1.0
         except (ValueError, OverflowError):
             size = 1.0  # with a unit, or no number at all: what reads it says so
-        if size and not LEAST_OPTION <= size <= MOST_OPTION:
-            said = f"it must lie between {LEAST_OPTION:g} and {MOST_OPTION:g}"
+        if size and not units.LEAST <= size <= MOST_OPTION:
+            said = f"it must lie between {units.LEAST:g} and {MOST_OPTION:g}"
             fields.fail(key, f"{fields.spelled(key)} is {shown(value)}, {said}; is the unit right?")
         found[key] = value
     return found

@@ -13,7 +13,6 @@ from .schema import Fields, shown
 from .yamlfile import FactFile, Key
 
 _T = TypeVar("_T")
-MOST = 1e21  # of any number: beyond it somebody's finger slipped, and products leave the range of numbers
 _UNPRINTED = ("Cc", "Cf", "Zl", "Zp")  # control and direction marks, other line ends: Unicode's categories
 _JOINERS = "\u200c\u200d"  # inside words of some scripts
 
@@ -33,8 +32,10 @@ class Values(Fields):
             found = reader(value if isinstance(value, str) else f"{value:.15g}")
         except InputError as error:
             self.fail(key, f"{self.spelled(key)}: {error}")
-        if isinstance(found, float) and found > MOST:
-            self.fail(key, f"{self.spelled(key)} is {shown(value)}, it must be at most {MOST:g}; is the unit right?")
+        if isinstance(found, float) and found > units.MOST:
+            self.fail(
+                key, f"{self.spelled(key)} is {shown(value)}, it must be at most {units.MOST:g}; is the unit right?"
+            )
         return found
 
     def text(self, key: str, default: str | None = None) -> str:

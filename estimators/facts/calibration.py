@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..frozen import dataclass
 from .bench_records import Record, find_record, read_record
+from .calibration_rules import rule
 from .measured_links import measured_collectives
 from .records import MeasuredRates
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 16  # products with at most so many rows stream the weight
 _LEAST_POINTS = 4
-_LEAST_SPREAD = 0.03  # runs on one chip differ by so much, whatever the samples of one run say
 _BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0}
 BACKWARD, FORWARD, STEP = "backward", "forward", "step"
 
@@ -322,13 +322,13 @@ def measured_rates(record: Record, per_node: int | None = None) -> MeasuredRates
         )
     stream = record.best_bandwidth
     attention = [case.flops_per_s for case in record.of("attention", direction=FORWARD, mask="causal")]
-    spreads = sorted(case.iqr for case in record.of("matmul"))
+    spreads, least = sorted(case.iqr for case in record.of("matmul")), rule("least_spread")
     return MeasuredRates(
         record=record.id,
         products=products,
         memory_bytes_per_s=stream.bytes_per_s if stream else 0.0,
         attention_flops_per_s=max(attention, default=0.0),
-        spread=max(_LEAST_SPREAD, spreads[len(spreads) // 2]) if spreads else _LEAST_SPREAD,
+        spread=max(least, spreads[len(spreads) // 2]) if spreads else least,
         collectives=collectives,
         not_used=not_used,
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .calibration_rules import rule
 from .records import MeasuredCollective
 
 if TYPE_CHECKING:
     from .bench_records import Case, Record
 
 POINT_TO_POINT = "p2p"
-_LEAST_SPREAD = 0.03  # runs on one machine differ by so much, whatever the samples of one run say
 _NO_SLOPE = 1e17  # bytes per second; the harness writes more where size did not matter
 
 
@@ -94,4 +94,5 @@ def _spread(line: Case, points: list[Case]) -> float:
     errors = sorted(abs((latency + c.number("size_bytes") / bandwidth) / c.median_s - 1.0) for c in points)
     spreads = sorted(c.iqr for c in points)
     middle = len(points) // 2
-    return max(_LEAST_SPREAD, errors[middle] / 0.674, spreads[middle] / 1.349) if points else _LEAST_SPREAD
+    least = rule("least_spread")
+    return max(least, errors[middle] / 0.674, spreads[middle] / 1.349) if points else least

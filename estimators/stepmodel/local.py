@@ -29,6 +29,7 @@ from ..facts.calibration import (
     ProductLine,
     non_negative,
 )
+from ..facts.calibration_rules import rule
 from ..frozen import dataclass, replace
 from ..models.expansion import expand, expand_decode
 from ..models.operators import Operator, OperatorKind
@@ -40,7 +41,6 @@ _PER_PARAM_S = 1e-9  # scale of g, so that both unknowns are of like size
 _MOST_HOST = 4.0  # times the host of a tiny model that a decode step can take
 _OVERLAP = 4  # power of the smooth maximum of host and device
 _BAND = 1.28  # standard deviations on either side of 80 %
-_LEAST_SPREAD = 0.08  # no few calibrating steps can promise less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def _joined(
     device = math.fsum(shown.values())
     seconds = _together(device, host, calibration)
     shown["host and launches"] = seconds - device
-    ratio = math.exp(_BAND * max(tie.spread, _LEAST_SPREAD))
+    ratio = math.exp(_BAND * max(tie.spread, rule("least_step_spread")))
     return LocalTime(seconds=seconds, low=seconds / ratio, high=seconds * ratio, parts=tuple(shown.items()))
 
 

@@ -15,7 +15,8 @@ The ramp of the protocol between small and large messages is part of the measure
 domain the family's own curve, ramp included, with its latency and its rate scaled to the points of the record, replaces
 the line where it passes nearer to them (on NCCL it does: a line misses its own points by 11 % in the median). Across
 nodes the whole time is charged to the network, for in large messages the stages inside nodes overlap with it. Factors of
-software are fitted against the network rate of the sheet, of which NCCL's sweeps reach `_REACHED`: N is divided by it.
+software are fitted against the network rate of the sheet, of which NCCL's sweeps reach a share
+(`network_reached` of data/calibration.yaml): N is divided by it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..facts.calibration import non_negative
+from ..facts.calibration_rules import rule
 from ..facts.measured_links import POINT_TO_POINT
 from ..facts.surfaces import Collective
 from ..frozen import dataclass, replace
@@ -34,11 +36,7 @@ if TYPE_CHECKING:
     from ..facts.surfaces import LinkSurface
     from .chip import Chip
 
-# Median of all-reduces of at least 2 GB over 2 nodes of A100 (EFA, 0.84), 8 of H100 (InfiniBand, 0.85) and 2 of H100
-# (EFA, 0.65), crossing bytes over the sheet's rate: aws-samples and CoreWeave nccl-tests, in collectives.csv.
-_REACHED = 0.83
 _LEAST_POINTS = 4  # for two unknowns
-_LEAST_SPREAD = 0.03  # runs on one machine differ by so much
 INSIDE, ACROSS = "inside a node", "between nodes"
 COMMUNICATION = (
     "gradient reduction",
@@ -71,6 +69,7 @@ class Replaced:
 def with_links(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> Chip:
     """Return the chip with its links at the measured level."""
     links, networks, point = dict(chip.links), dict(chip.networks), chip.point
+    least, reached = rule("least_spread"), rule("network_reached")
     errors = []
     for each in measured:
         scope = scope_of(chip, each)
@@ -78,7 +77,7 @@ def with_links(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> Chip:
             if scope == INSIDE:
                 point = (each.latency_s, each.bytes_per_s)
             elif scope == ACROSS:
-                networks[POINT_TO_POINT] = (each.latency_s, each.bytes_per_s / _REACHED)
+                networks[POINT_TO_POINT] = (each.latency_s, each.bytes_per_s / reached)
         elif scope == INSIDE:
             kind = Collective(each.kind)
             before, n = links[kind], each.ranks
@@ -94,12 +93,12 @@ def with_links(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> Chip:
             )
             curves = [(_miss(curve, chip, each), curve) for curve in (line, _scaled(before, chip, each)) if curve]
             miss, links[kind] = min(curves, key=lambda curve: curve[0])
-            errors.append((before.median_error, max(_LEAST_SPREAD, miss / 0.674) if each.points else each.spread))
+            errors.append((before.median_error, max(least, miss / 0.674) if each.points else each.spread))
         elif scope == ACROSS:
             kind, local = Collective(each.kind), each.ranks // each.nodes
             networks[kind] = (
                 each.latency_s / network_steps(kind, each.nodes),
-                each.bytes_per_s * crossing_share(kind, local, each.nodes) / _REACHED,
+                each.bytes_per_s * crossing_share(kind, local, each.nodes) / reached,
             )
     count = len(errors) or 1
     return replace(
@@ -122,6 +121,7 @@ def scope_of(chip: Chip, each: MeasuredCollective) -> str:
 def replaced(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> tuple[Replaced, ...]:
     """Return each line that `with_links` puts on `chip` (as it was before) beside the planner's own."""
     found = []
+    reached = rule("network_reached")
     for each in measured:
         scope, n, share = scope_of(chip, each), each.ranks, 1.0
         if not scope:
@@ -129,7 +129,7 @@ def replaced(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> tuple[Repl
         if each.kind == POINT_TO_POINT:
             latency, rate = POINT_LATENCY_S, POINT_SHARE * chip.link_bytes_per_s
             if scope == ACROSS:
-                latency, rate = chip.network_latency_s, _REACHED * chip.network_bytes_per_s
+                latency, rate = chip.network_latency_s, reached * chip.network_bytes_per_s
         else:
             kind = Collective(each.kind)
             share = _wire(kind, n)
@@ -140,7 +140,7 @@ def replaced(chip: Chip, measured: tuple[MeasuredCollective, ...]) -> tuple[Repl
             else:
                 latency = chip.network_latency_s * network_steps(kind, each.nodes)
                 crossing = crossing_share(kind, n // each.nodes, each.nodes)
-                rate = _REACHED * chip.network_bytes_per_s / crossing * share
+                rate = reached * chip.network_bytes_per_s / crossing * share
         found.append(
             Replaced(
                 kind=each.kind,
