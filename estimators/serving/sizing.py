@@ -145,6 +145,7 @@ def size(
     money = usd_per_hour or (price.usd_per_hour if price else None)
     found: list[Sized] = []
     held, best_first, best_token = False, math.inf, math.inf
+    least, carried = math.inf, 0.0  # chips that would do; requests/s (or requests in flight) of those that are there
     tokens = demand.traffic.input_tokens + demand.traffic.output_tokens
     for setup in setups(shape, chip, choice, rules):
         if setup.pipeline > 1 and held:
@@ -173,6 +174,11 @@ def size(
             busy = at_load.requests_per_s * needed * replica.prefill_s / demand.headroom
             count += max(1, math.ceil(busy)) * setup.tensor * setup.pipeline
         if chips is not None and count > chips:
+            least = min(least, count)
+            whole = chips // (count // needed)
+            carried = max(
+                carried, whole * (capacity.batch if demand.in_flight else capacity.requests_per_s * demand.headroom)
+            )
             continue
         found.append(
             Sized(
@@ -194,8 +200,13 @@ def size(
         )
     if not found:
         if chips is not None and best_token is math.inf:
+            wanted, what = (
+                (demand.in_flight, "requests at once") if demand.in_flight else (demand.requests_per_s, "requests/s")
+            )
+            carry = f", only about {carried:.2g}" if carried else ""
             raise InputError(
-                f"{chips} {chip.name} cannot carry {demand.requests_per_s:g} requests/s inside the targets."
+                f"{chips} {chip.name} cannot carry {wanted:g} {what} inside the targets{carry}; take {least:,} of them, "
+                "or allow more with --ttft, --tpot or --headroom."
             )
         raise InputError(
             f"no cut of {shape.name} over {chip.name} meets the targets: an unloaded one needs "

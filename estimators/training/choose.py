@@ -231,7 +231,7 @@ def _no_candidate(accelerators: int, workload: Workload, wanted: Wanted) -> str:
 
 def _risk(probability: float) -> str:
     """Say how likely it runs out, where that is not plain from the bytes."""
-    return "" if probability > 0.95 else f", a {probability:.0%} chance of running out"
+    return "" if probability > 0.95 else f", with {probability:.0%} chance of running out"
 
 
 def _why(tried: int, layout: Layout, recipe: Recipe, sizer: _Sizer) -> str:

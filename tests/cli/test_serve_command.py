@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 LOAD = ("--model", "llama-3.1-8b", "--requests-per-second", "20", "--input-tokens", "1000", "--output-tokens", "300")
@@ -94,3 +96,15 @@ def test_a_model_that_does_not_fit_is_a_no(cli):
 def test_validation_prints_the_errors_of_this_version(cli):
     summary = cli("validate", "serving", "--format", "json").json["result"]["summary"]
     assert {each["group"] for each in summary["overall"]} >= {"speed", "prompt"}
+
+
+def test_too_few_chips_are_told_how_many_would_do_and_these_do(cli):
+    job = ("serve", "--model", "llama-3.1-70b", "--requests-per-second", "20", "--on")
+    ran = cli(*job, "h100-sxm:4")
+    assert ran.code == 2
+    found = re.search(
+        r"cannot carry 20 requests/s inside the targets, only about ([\d.]+); take (\d+) of them", ran.err
+    )
+    assert found and 0 < float(found[1]) < 20
+    assert cli(*job, f"h100-sxm:{found[2]}").code == 0
+    assert cli(*job, f"h100-sxm:{int(found[2]) - 4}").code == 2
